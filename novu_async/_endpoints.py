@@ -1,0 +1,50 @@
+"""The facts about each endpoint that the rest of the package acts on, in one table.
+
+Source: the API's contract (3.18.1, 2026) and its behaviour since October 2024.
+"""
+
+from attrs import frozen
+
+
+@frozen
+class Endpoint:
+    """One operation of the API.
+
+    - `path`: a template; every placeholder takes one percent-encoded segment.
+    - `writes`: it changes the subscriber, so it waits its turn for that subscriber.
+    - `takes_key`: the API reads an `Idempotency-Key`: POST and PATCH only, elsewhere it ignores it.
+
+    Every operation here may be sent again: update replaces, append is a union of sets, delete and
+    create of something that is already so change nothing.
+    """
+
+    name: str
+    method: str
+    path: str
+    writes: bool = True
+    takes_key: bool = False
+
+
+UPDATE = Endpoint("update", "PUT", "/v1/subscribers/{subscriber_id}/credentials")
+APPEND = Endpoint("append", "PATCH", "/v1/subscribers/{subscriber_id}/credentials", takes_key=True)
+DELETE = Endpoint("delete", "DELETE", "/v1/subscribers/{subscriber_id}/credentials/{provider_id}")
+
+CREATE_SUBSCRIBER = Endpoint("create", "POST", "/v1/subscribers", takes_key=True)
+"""Upserts, and applies `channels` one by one with the rules of append; deprecated since 2025."""
+
+GET_SUBSCRIBER = Endpoint("get", "GET", "/v2/subscribers/{subscriber_id}", writes=False)
+"""Uncached, read from the primary; servers before 2025 answer 404 `Cannot GET`."""
+
+GET_SUBSCRIBER_V1 = Endpoint("get", "GET", "/v1/subscribers/{subscriber_id}", writes=False)
+"""Cached for hours, and may be stale after a write that a read overlapped."""
+
+LIST_INTEGRATIONS = Endpoint("integrations", "GET", "/v1/integrations/active", writes=False)
+
+MAX_BODY_BYTES = 102_400
+"""Larger bodies get 413, or 500 on servers before 2025 (measured: 102,400 passes)."""
+
+MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
+"""A longer key gets 400."""
+
+KEEP_ALIVE_SECONDS = 61
+"""The server closes an idle connection after this; load balancers before it often after 60."""

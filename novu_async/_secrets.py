@@ -1,0 +1,44 @@
+"""Short stand-ins for secrets, so that messages, logs and reprs never hold one."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+
+def fingerprint(secret: str) -> str:
+    """Return a short, stable stand-in for a secret: `#` and eight hexadecimal digits.
+
+    The same token has the same fingerprint in every process, so two log lines about one token can
+    be matched without either of them holding it.
+    """
+    digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"#{digest[:8]}"
+
+
+def describe_tokens(tokens: Iterable[str] | None) -> str:
+    """Describe device tokens by number and fingerprint, as models and results show them."""
+    if not isinstance(tokens, list | tuple):
+        return "None" if tokens is None else f"<{type(tokens).__name__}>"
+    shown = " ".join(fingerprint(str(token)) for token in tokens[:3])
+    more = " ..." if len(tokens) > 3 else ""
+    return f"<{len(tokens)} device tokens{': ' if tokens else ''}{shown}{more}>"
+
+
+def describe_url(url: str | None) -> str:
+    """Describe a webhook URL by fingerprint: the path of such a URL is itself a password."""
+    return "None" if url is None else f"<url {fingerprint(str(url))}>"
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Replace every secret in a text, as it is and as JSON writes it, by its fingerprint.
+
+    The longest go first, so that a token which is part of another one leaves nothing behind.
+    """
+    for secret in sorted({s for s in secrets if s}, key=len, reverse=True):
+        for form in {
+            secret,
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+        }:
+            text = text.replace(form, fingerprint(secret))
+    return text
