@@ -1,0 +1,272 @@
+"""HTTP/1.1 on asyncio streams, as strict and as lenient as the API's own server (Node 20).
+
+A server of its own, because the raw bytes matter: the target is never normalised (`..`, `%2F` and
+`%` must arrive as they were sent), a request line that is too long is answered 431 without a
+body, and a fault may cut a reply at any byte.
+"""
+
+import asyncio
+import base64
+import email.utils
+import hashlib
+import time
+import zlib
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from attrs import frozen
+
+from novu_async.testing._answers import Answer
+
+# Node's limit for the request line and the headers together.
+HEAD_LIMIT: Final = 16_384
+KEEP_ALIVE_SECONDS: Final = 61
+_GZIP_FROM: Final = 1024
+# What the log keeps of a body that is read and thrown away anyway.
+_BODY_KEPT: Final = 1 << 20
+_METHODS: Final = frozenset(
+    {
+        "ACL", "BIND", "CHECKOUT", "CONNECT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK",
+        "M-SEARCH", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "OPTIONS",
+        "PATCH", "POST", "PROPFIND", "PROPPATCH", "PURGE", "PUT", "QUERY", "REBIND", "REPORT",
+        "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
+    }
+)  # fmt: skip
+_SECURITY_HEADERS: Final = (
+    "Content-Security-Policy: default-src 'self';base-uri 'self';font-src 'self' https: data:;"
+    "form-action 'self';frame-ancestors 'self';img-src 'self' data:;object-src 'none';"
+    "script-src 'self';script-src-attr 'none';style-src 'self' https: 'unsafe-inline';"
+    "upgrade-insecure-requests\r\n"
+    "Cross-Origin-Embedder-Policy: require-corp\r\n"
+    "Cross-Origin-Opener-Policy: same-origin\r\n"
+    "Cross-Origin-Resource-Policy: same-origin\r\n"
+    "Origin-Agent-Cluster: ?1\r\n"
+    "Referrer-Policy: no-referrer\r\n"
+    "Strict-Transport-Security: max-age=15552000; includeSubDomains\r\n"
+    "X-Content-Type-Options: nosniff\r\n"
+    "X-DNS-Prefetch-Control: off\r\n"
+    "X-Download-Options: noopen\r\n"
+    "X-Frame-Options: SAMEORIGIN\r\n"
+    "X-Permitted-Cross-Domain-Policies: none\r\n"
+    "X-XSS-Protection: 0\r\n"
+)
+
+
+class BadRequestError(Exception):
+    """Refuse a request that cannot be read; `status` is 400 or 431, and there is no body."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@frozen
+class RawRequest:
+    """Hold a request as it came: `headers` have lower-case names, `target` is not decoded."""
+
+    method: str
+    target: str
+    version: str
+    headers: Mapping[str, str]
+    body: bytes
+    declared_length: int | None
+
+    @property
+    def keep_alive(self) -> bool:
+        """Say whether the client wants the connection kept."""
+        wanted = self.headers.get("connection", "").lower()
+        return wanted == "keep-alive" if self.version == "HTTP/1.0" else wanted != "close"
+
+
+async def read_request(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> RawRequest | None:
+    """Read the next request of a connection; None when the client closed it.
+
+    Raises BadRequestError for bytes that are not HTTP and for a head above 16 KiB.
+    """
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError:
+        raise BadRequestError(431) from None
+    except asyncio.IncompleteReadError as error:
+        if b"\n" in error.partial.strip():
+            raise BadRequestError(400) from None
+        return None
+    method, target, version, headers = _parse_head(head.lstrip(b"\r\n"))
+    if "100-continue" in headers.get("expect", "").lower():
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    declared = _read_length(headers)
+    try:
+        if "transfer-encoding" in headers:
+            body = await _read_chunks(reader)
+        else:
+            body = await _read_body(reader, declared or 0)
+    except asyncio.IncompleteReadError:
+        return None
+    return RawRequest(method, target, version, headers, body, declared)
+
+
+def _parse_head(head: bytes) -> tuple[str, str, str, dict[str, str]]:
+    if len(head) > HEAD_LIMIT:
+        raise BadRequestError(431)
+    line, *lines = head[:-4].split(b"\r\n")
+    parts = line.split(b" ")
+    if len(parts) != 3 or parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
+        raise BadRequestError(400)
+    method, target = parts[0].decode("latin-1"), _decode_target(parts[1])
+    if method not in _METHODS or not target:
+        raise BadRequestError(400)
+    headers = _parse_headers(lines)
+    if parts[2] == b"HTTP/1.1" and "host" not in headers:
+        raise BadRequestError(400)
+    return method, target, parts[2].decode(), headers
+
+
+def _decode_target(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _parse_headers(lines: list[bytes]) -> dict[str, str]:
+    """Read header lines: of a repeated one the first counts for some names, else all, joined."""
+    headers: dict[str, str] = {}
+    for line in lines:
+        raw_name, colon, raw_value = line.partition(b":")
+        if not colon or not raw_name or raw_name != raw_name.strip():
+            raise BadRequestError(400)
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip(" \t")
+        if name not in headers:
+            headers[name] = value
+        elif name == "content-length" and headers[name] != value:
+            raise BadRequestError(400)
+        elif name not in ("authorization", "content-length", "content-type", "host"):
+            headers[name] += f", {value}"
+    return headers
+
+
+def _read_length(headers: Mapping[str, str]) -> int | None:
+    declared = headers.get("content-length")
+    if declared is None:
+        return None
+    if not declared.isascii() or not declared.isdigit() or "transfer-encoding" in headers:
+        raise BadRequestError(400)
+    return int(declared)
+
+
+async def _read_body(reader: asyncio.StreamReader, length: int) -> bytes:
+    """Read a body; of a huge one only the beginning is kept."""
+    kept = await reader.readexactly(min(length, _BODY_KEPT))
+    left = length - len(kept)
+    while left > 0:
+        left -= len(await reader.readexactly(min(left, 65_536)))
+    return kept
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    body = bytearray()
+    while True:
+        line = await reader.readuntil(b"\r\n")
+        try:
+            size = int(line.split(b";")[0].strip(), 16)
+        except ValueError:
+            raise BadRequestError(400) from None
+        if size == 0:
+            break
+        chunk = (await reader.readexactly(size + 2))[:-2]
+        body += chunk[: max(0, _BODY_KEPT - len(body))]
+    while await reader.readuntil(b"\r\n") != b"\r\n":
+        pass
+    return bytes(body)
+
+
+def make_refusal(status: int) -> bytes:
+    """Write the answer to a request that could not be read: no headers of the API, no body."""
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\n\r\n".encode()
+
+
+def make_etag(body: bytes) -> str:
+    """Make the weak validator that the API's framework sends."""
+    digest = base64.b64encode(hashlib.sha1(body, usedforsecurity=False).digest())
+    return f'W/"{len(body):x}-{digest[:27].decode()}"'
+
+
+_date_cache: tuple[int, str] = (0, "")
+
+
+def _make_date() -> str:
+    global _date_cache
+    now = int(time.time())
+    if _date_cache[0] != now:
+        _date_cache = now, email.utils.formatdate(now, usegmt=True)
+    return _date_cache[1]
+
+
+def make_reply(request: RawRequest, answer: Answer) -> bytes:
+    """Write an answer with all headers that the API adds: ETag, Vary, Keep-Alive and the rest."""
+    status, body, etag = answer.status, answer.body, ""
+    head = [_SECURITY_HEADERS, "Vary: Origin"]
+    if answer.compressible and body is not None:
+        head.append(", Accept-Encoding")
+    head.append("\r\n")
+    head += [f"{name}: {value}\r\n" for name, value in answer.headers]
+    if body is not None:
+        etag = make_etag(body)
+        if _is_fresh(request, status, etag):
+            status, body = 304, None
+        else:
+            head.append(f"Content-Type: {answer.content_type}\r\n")
+    coding = _choose_coding(request, answer, body)
+    if etag:
+        head.append(f"ETag: {etag}\r\n")
+    if body is not None and not coding:
+        head.append(f"Content-Length: {len(body)}\r\n")
+    elif coding:
+        head.append(f"Content-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n")
+    head.append(f"Date: {_make_date()}\r\n")
+    head.append(_make_connection(request))
+    phrase = HTTPStatus(status).phrase
+    start = f"HTTP/1.1 {status} {phrase}\r\n{''.join(head)}\r\n".encode("latin-1", "replace")
+    return start + _make_body(request, body, coding)
+
+
+def _make_connection(request: RawRequest) -> str:
+    if not request.keep_alive:
+        return "Connection: close\r\n"
+    return f"Connection: keep-alive\r\nKeep-Alive: timeout={KEEP_ALIVE_SECONDS}\r\n"
+
+
+def _is_fresh(request: RawRequest, status: int, etag: str) -> bool:
+    wanted = request.headers.get("if-none-match")
+    if wanted is None or request.method not in ("GET", "HEAD") or not 200 <= status < 300:
+        return False
+    known = [one.strip().removeprefix("W/") for one in wanted.split(",")]
+    return wanted.strip() == "*" or etag.removeprefix("W/") in known
+
+
+def _choose_coding(request: RawRequest, answer: Answer, body: bytes | None) -> str:
+    """Choose gzip or deflate for a body of 1 KB and more, when the client accepts it."""
+    accepted = request.headers.get("accept-encoding", "")
+    if body is None or len(body) < _GZIP_FROM or not accepted or not answer.compressible:
+        return ""
+    if request.method == "HEAD":
+        return ""
+    names = {
+        part.partition(";")[0].strip().lower()
+        for part in accepted.split(",")
+        if part.partition("q=")[2].strip() not in ("0", "0.0", "0.00", "0.000")
+    }
+    return "gzip" if "gzip" in names else "deflate" if "deflate" in names else ""
+
+
+def _make_body(request: RawRequest, body: bytes | None, coding: str) -> bytes:
+    if body is None or request.method == "HEAD":
+        return b""
+    if not coding:
+        return body
+    packer = zlib.compressobj(wbits=31 if coding == "gzip" else 15)
+    packed = packer.compress(body) + packer.flush()
+    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(packed), packed)
