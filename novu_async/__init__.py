@@ -1,1 +1,101 @@
-"""x"""
+"""Register, append and delete Novu subscriber credentials: awaited here, blocking in novu_sync."""
+
+from novu_async import errors, models, providers, utils
+from novu_async._pacing import RateLimit
+from novu_async._retry import BackoffStrategy, RetryConfig
+from novu_async._version import __version__
+from novu_async.client import Novu, Subscribers
+from novu_async.credentials import Credentials
+from novu_async.device_tokens import DeviceTokens, DeviceTokensResult
+from novu_async.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    AuthenticationError,
+    BulkError,
+    ClientClosedError,
+    ConfigurationError,
+    ConflictError,
+    DeviceTokenLimitError,
+    DeviceTokensNotStoredError,
+    ErrorDto,
+    IdempotencyKeyReusedError,
+    IntegrationNotFoundError,
+    InvalidRequestError,
+    LegacyValidationError,
+    NovuError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestInfo,
+    ServerError,
+    SubscriberNotFoundError,
+    ValidationErrorDto,
+)
+from novu_async.models import (
+    ChannelCredentials,
+    ChannelSettingsDto,
+    SubscriberResponseDto,
+    SubscribersControllerDeleteSubscriberCredentialsResponse,
+    SubscribersControllerModifySubscriberChannelResponse,
+    SubscribersControllerUpdateSubscriberChannelResponse,
+    SubscribersV1ControllerDeleteSubscriberCredentialsResponse,
+    SubscribersV1ControllerModifySubscriberChannelResponse,
+    SubscribersV1ControllerUpdateSubscriberChannelResponse,
+    UpdateSubscriberChannelRequestDto,
+)
+from novu_async.providers import (
+    ChatOrPushProviderEnum,
+    UpdateSubscriberChannelRequestDtoProviderID,
+)
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APITimeoutError",
+    "AuthenticationError",
+    "BackoffStrategy",
+    "BulkError",
+    "ChannelCredentials",
+    "ChannelSettingsDto",
+    "ChatOrPushProviderEnum",
+    "ClientClosedError",
+    "ConfigurationError",
+    "ConflictError",
+    "Credentials",
+    "DeviceTokenLimitError",
+    "DeviceTokens",
+    "DeviceTokensNotStoredError",
+    "DeviceTokensResult",
+    "ErrorDto",
+    "IdempotencyKeyReusedError",
+    "IntegrationNotFoundError",
+    "InvalidRequestError",
+    "LegacyValidationError",
+    "Novu",
+    "NovuError",
+    "PayloadTooLargeError",
+    "PermissionDeniedError",
+    "RateLimit",
+    "RateLimitError",
+    "RequestInfo",
+    "RetryConfig",
+    "ServerError",
+    "SubscriberNotFoundError",
+    "SubscriberResponseDto",
+    "Subscribers",
+    "SubscribersControllerDeleteSubscriberCredentialsResponse",
+    "SubscribersControllerModifySubscriberChannelResponse",
+    "SubscribersControllerUpdateSubscriberChannelResponse",
+    "SubscribersV1ControllerDeleteSubscriberCredentialsResponse",
+    "SubscribersV1ControllerModifySubscriberChannelResponse",
+    "SubscribersV1ControllerUpdateSubscriberChannelResponse",
+    "UpdateSubscriberChannelRequestDto",
+    "UpdateSubscriberChannelRequestDtoProviderID",
+    "ValidationErrorDto",
+    "__version__",
+    "errors",
+    "models",
+    "providers",
+    "utils",
+]

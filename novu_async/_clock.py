@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 
 class Clock:
-    """The machine's clocks and asyncio's sleep; all durations are float seconds."""
+    """The machine's clocks and the event loop's timers; all durations are float seconds."""
 
     monotonic = staticmethod(time.monotonic)
     wall = staticmethod(time.time)
@@ -13,3 +14,7 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Wait; zero gives the other tasks one turn."""
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
+        """Call back from the running loop after so many seconds."""
+        return asyncio.get_running_loop().call_later(seconds, callback)

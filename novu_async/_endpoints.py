@@ -11,7 +11,8 @@ class Endpoint:
     """One operation of the API.
 
     - `path`: a template; every placeholder takes one percent-encoded segment.
-    - `writes`: it changes the subscriber, so it waits its turn for that subscriber.
+    - `paced`: it counts against the rate limit that the pace is learnt from; the API counts
+      integrations in another category, with numbers of its own.
     - `takes_key`: the API reads an `Idempotency-Key`: POST and PATCH only, elsewhere it ignores it.
 
     Every operation here may be sent again: update replaces, append is a union of sets, delete and
@@ -21,8 +22,8 @@ class Endpoint:
     name: str
     method: str
     path: str
-    writes: bool = True
     takes_key: bool = False
+    paced: bool = True
 
 
 UPDATE = Endpoint("update", "PUT", "/v1/subscribers/{subscriber_id}/credentials")
@@ -32,13 +33,14 @@ DELETE = Endpoint("delete", "DELETE", "/v1/subscribers/{subscriber_id}/credentia
 CREATE_SUBSCRIBER = Endpoint("create", "POST", "/v1/subscribers", takes_key=True)
 """Upserts, and applies `channels` one by one with the rules of append; deprecated since 2025."""
 
-GET_SUBSCRIBER = Endpoint("get", "GET", "/v2/subscribers/{subscriber_id}", writes=False)
+GET_SUBSCRIBER = Endpoint("get", "GET", "/v2/subscribers/{subscriber_id}")
 """Uncached, read from the primary; servers before 2025 answer 404 `Cannot GET`."""
 
-GET_SUBSCRIBER_V1 = Endpoint("get", "GET", "/v1/subscribers/{subscriber_id}", writes=False)
+GET_SUBSCRIBER_V1 = Endpoint("get", "GET", "/v1/subscribers/{subscriber_id}")
 """Cached for hours, and may be stale after a write that a read overlapped."""
 
-LIST_INTEGRATIONS = Endpoint("integrations", "GET", "/v1/integrations/active", writes=False)
+LIST_INTEGRATIONS = Endpoint("integrations", "GET", "/v1/integrations/active", paced=False)
+"""Each with `_id`, `identifier` and `providerId`."""
 
 MAX_BODY_BYTES = 102_400
 """Larger bodies get 413, or 500 on servers before 2025 (measured: 102,400 passes)."""

@@ -1,0 +1,92 @@
+"""Pure reading of the channels in an answer, and pure arithmetic on device tokens.
+
+A channel is the pair of provider and integration. Concurrent first writes leave several elements
+for one pair; they are read as their union, because pushes go to the tokens of all of them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from novu_async import _json
+from novu_async._secrets import describe_tokens
+
+SAFE_BODY_BYTES = 90_000
+"""Lists of tokens are split below this; the server refuses bodies over 102,400 bytes."""
+
+
+@frozen
+class Target:
+    """The channel that a call is about, as its caller named it."""
+
+    subscriber_id: str
+    provider_id: str
+    integration_identifier: str | None = None
+
+
+@frozen
+class Channel:
+    """What an answer says about one channel.
+
+    `device_tokens` are unique and in the server's order; `duplicates` counts the further elements
+    of the same pair; `others` are the first element's other credentials, by the API's names.
+    """
+
+    integration_id: str
+    device_tokens: tuple[str, ...]
+    duplicates: int = 0
+    others: Mapping[str, Any] = field(factory=dict, eq=False)
+
+    def __repr__(self) -> str:
+        return f"Channel({self.integration_id}, {describe_tokens(self.device_tokens)})"
+
+
+def parse_channels(body: bytes, provider_id: str) -> list[Channel]:
+    """Read the channels of one provider, one for each integration, in the server's order."""
+    document = (_json.parse_object(body) or {}).get("data")
+    elements = document.get("channels") if isinstance(document, dict) else None
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for element in elements if isinstance(elements, list) else ():
+        if isinstance(element, Mapping) and element.get("providerId") == provider_id:
+            credentials = element.get("credentials")
+            found.setdefault(str(element.get("_integrationId")), []).append(
+                credentials if isinstance(credentials, Mapping) else {}
+            )
+    return [_unite_elements(integration_id, same) for integration_id, same in found.items()]
+
+
+def _unite_elements(integration_id: str, elements: list[Mapping[str, Any]]) -> Channel:
+    tokens = unite(*(_tokens_of(credentials) for credentials in elements))
+    others = {name: value for name, value in elements[0].items() if name != "deviceTokens"}
+    return Channel(integration_id, tuple(tokens), len(elements) - 1, others)
+
+
+def _tokens_of(credentials: Mapping[str, Any]) -> list[str]:
+    tokens = credentials.get("deviceTokens")
+    return [t for t in tokens if isinstance(t, str)] if isinstance(tokens, list) else []
+
+
+def unite(*lists: Iterable[str]) -> list[str]:
+    """Return every token once, in the order of its first appearance."""
+    return list(dict.fromkeys(token for tokens in lists for token in tokens))
+
+
+def without(tokens: Iterable[str], removed: Iterable[str]) -> list[str]:
+    """Return the tokens that are not among the removed ones, in their order."""
+    gone = set(removed)
+    return [token for token in tokens if token not in gone]
+
+
+def split_by_size(tokens: list[str], limit: int = SAFE_BODY_BYTES) -> Iterator[list[str]]:
+    """Split a list so that the JSON of each part stays below `limit` bytes; at least one part."""
+    part: list[str] = []
+    size = 0
+    for token in tokens:
+        cost = len(_json.dumps(token)) + 1
+        if part and size + cost > limit:
+            yield part
+            part, size = [], 0
+        part.append(token)
+        size += cost
+    yield part

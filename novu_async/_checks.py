@@ -1,0 +1,203 @@
+"""What is refused before anything is sent, each time with an InvalidRequestError.
+
+The server validates nothing inside `credentials`: it stores `"abc"` as three tokens, keeps numbers
+and empty texts, and answers 500 to `7`. So these checks are the only ones there are. No message
+holds a device token or a webhook URL.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import attrs
+
+from novu_async._converter import json_names
+from novu_async._endpoints import MAX_IDEMPOTENCY_KEY_CHARACTERS
+from novu_async.errors import InvalidRequestError
+from novu_async.models import ChannelCredentials, UpdateSubscriberChannelRequestDto
+from novu_async.providers import is_push
+
+T = TypeVar("T")
+
+RequestLike = UpdateSubscriberChannelRequestDto | Mapping[str, Any]
+"""A request as callers may give it: the model, or a dict in snake_case or camelCase."""
+
+_TEXT_FIELDS = tuple(
+    field.name
+    for field in attrs.fields(ChannelCredentials)
+    if field.name not in ("device_tokens", "additional_properties")
+)
+_FIELD_NAMES = {
+    cls: {**names, **{ours: ours for ours in names.values()}}
+    for cls, names in (
+        (ChannelCredentials, json_names(ChannelCredentials)),
+        (UpdateSubscriberChannelRequestDto, json_names(UpdateSubscriberChannelRequestDto)),
+    )
+}
+
+
+def check_text(value: object, argument: str) -> str:
+    """Return a text that is not blank and can be encoded as UTF-8."""
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"{argument} must be a text, not {_kind(value)}", argument)
+    if not value.strip():
+        raise InvalidRequestError(f"{argument} must not be empty", argument)
+    _check_encodable(value, argument)
+    return value
+
+
+def check_subscriber_id(value: object, argument: str = "subscriber_id") -> str:
+    """Return an id that reaches its own endpoint and no other.
+
+    The server takes any path segment that is not empty, exact and case-sensitive. Refused are `.`
+    and `..`, which proxies resolve as folders, and control characters.
+    """
+    text = check_text(value, argument)
+    if text in (".", ".."):
+        raise InvalidRequestError(f"{argument} {text!r} would address another URL", argument)
+    if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in text):
+        raise InvalidRequestError(f"{argument} must not have control characters", argument)
+    return text
+
+
+def check_provider_id(value: object, argument: str = "provider_id") -> str:
+    """Return a provider id; ids that this version does not know are left to the server."""
+    return str(check_subscriber_id(value, argument))
+
+
+def check_integration_identifier(
+    value: object, argument: str = "integration_identifier"
+) -> str | None:
+    """Return the identifier of an integration, or None for the newest active one."""
+    return None if value is None else check_text(value, argument)
+
+
+def check_device_token(value: object, argument: str = "token") -> str:
+    """Return one device token: a text that is not blank, as long as it can be encoded."""
+    return check_text(value, argument)
+
+
+def check_device_tokens(value: object, argument: str = "device_tokens") -> list[str]:
+    """Return device tokens without repetitions, in the order of their first appearance."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InvalidRequestError(
+            f"{argument} must be a list of texts, not {_kind(value)}", argument
+        )
+    tokens = [check_device_token(token, f"{argument}[{i}]") for i, token in enumerate(value)]
+    return list(dict.fromkeys(tokens))
+
+
+def check_idempotency_key(value: object) -> str:
+    """Return a key that the server takes and that fits into a header."""
+    key = check_header_value(check_text(value, "idempotency_key"), "idempotency_key")
+    if len(key) > MAX_IDEMPOTENCY_KEY_CHARACTERS:
+        raise InvalidRequestError(
+            f"idempotency_key must have at most {MAX_IDEMPOTENCY_KEY_CHARACTERS} characters, "
+            f"not {len(key)}",
+            "idempotency_key",
+        )
+    return key
+
+
+def check_header_value(value: object, argument: str) -> str:
+    """Return a header value that is one line of visible Latin-1 characters, spaces and tabs."""
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"{argument} must be a text, not {_kind(value)}", argument)
+    if not all(c == "\t" or " " <= c <= "~" or "\xa0" <= c <= "\xff" for c in value):
+        raise InvalidRequestError(
+            f"{argument} must be one line of Latin-1 characters, to be sent as a header", argument
+        )
+    return value
+
+
+def check_request(value: RequestLike) -> UpdateSubscriberChannelRequestDto:
+    """Return the request as a checked model.
+
+    A dict may name its fields as our models or as the API's JSON do; an unknown name is refused
+    with the nearest known one.
+    """
+    fields = _read_fields(value, UpdateSubscriberChannelRequestDto, "request")
+    for required in ("provider_id", "credentials"):
+        if fields.get(required) is None:
+            raise InvalidRequestError(f"{required} is missing from the request", required)
+    return UpdateSubscriberChannelRequestDto(
+        provider_id=check_provider_id(fields["provider_id"]),
+        credentials=_check_credentials(fields["credentials"]),
+        integration_identifier=check_integration_identifier(fields.get("integration_identifier")),
+    )
+
+
+def check_writes_something(request: UpdateSubscriberChannelRequestDto, verb: str) -> None:
+    """Refuse a write that would erase the tokens of a channel without saying so.
+
+    The server clears the tokens of an existing channel when `deviceTokens` is empty or absent, on
+    append (PATCH) as on update (PUT).
+    """
+    tokens = request.credentials.device_tokens
+    if tokens == [] or (tokens is None and is_push(request.provider_id)):
+        raise InvalidRequestError(
+            f"credentials.device_tokens must not be empty: {verb} would erase the tokens that "
+            f"{request.provider_id!r} has; to erase them use device_tokens.clear or "
+            "credentials.delete",
+            "credentials.device_tokens",
+        )
+    if verb == "append" and request.credentials == ChannelCredentials():
+        raise InvalidRequestError("credentials must not be empty: nothing to append", "credentials")
+
+
+def _check_credentials(value: object) -> ChannelCredentials:
+    fields = _read_fields(value, ChannelCredentials, "credentials")
+    for name in _TEXT_FIELDS:
+        text = fields.get(name)
+        if text is None:
+            continue
+        if not isinstance(text, str):
+            raise InvalidRequestError(
+                f"credentials.{name} must be a text, not {_kind(text)}", f"credentials.{name}"
+            )
+        _check_encodable(text, f"credentials.{name}")
+    if fields.get("device_tokens") is not None:
+        fields["device_tokens"] = check_device_tokens(
+            fields["device_tokens"], "credentials.device_tokens"
+        )
+    return ChannelCredentials(**fields)
+
+
+def _read_fields(value: object, cls: type[Any], argument: str) -> dict[str, Any]:
+    if isinstance(value, cls):
+        names = _FIELD_NAMES[cls].values()
+        return {name: getattr(value, name) for name in names}
+    if not isinstance(value, Mapping):
+        raise InvalidRequestError(
+            f"{argument} must be a dict or a {cls.__name__}, not {_kind(value)}", argument
+        )
+    known, fields = _FIELD_NAMES[cls], {}
+    for key, item in value.items():
+        name = known.get(key)
+        if name is None:
+            raise InvalidRequestError(_unknown_key(key, known, argument), argument)
+        if name in fields:
+            raise InvalidRequestError(f"{argument} has {name} under two names", argument)
+        fields[name] = item
+    return fields
+
+
+def _unknown_key(key: object, known: Mapping[str, str], argument: str) -> str:
+    near = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(known.values())}"
+    return f"{argument} has no field {str(key)[:80]!r}{hint}"
+
+
+def _check_encodable(text: str, argument: str) -> None:
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequestError(
+            f"{argument} has half of a surrogate pair, which cannot be sent", argument
+        ) from None
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"{type(value).__name__}"

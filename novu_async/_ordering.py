@@ -1,0 +1,106 @@
+"""At most one write in flight for each subscriber, first come, first served.
+
+The server reads a subscriber, merges in memory and overwrites: of two writes at the same time one
+is lost, although both are answered with 200. Writes for different subscribers never wait for each
+other, and a subscriber that nobody writes to takes no memory.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Hashable
+from types import TracebackType
+from typing import Any, Self
+
+
+class Turn:
+    """A place in one subscriber's line; `async with turn` waits for it and leaves it at the end.
+
+    The place is taken when the turn is made, so writes happen in the order of their calls. A caller
+    that is cancelled while its request is under way leaves the place only when that request has
+    ended: the server goes on with it, and the next write would race with it.
+    """
+
+    __slots__ = ("_key", "_ordering", "exchange", "label", "waiter")
+
+    def __init__(self, ordering: "Ordering", key: Hashable, label: Any = None) -> None:
+        self._ordering = ordering
+        self._key = key
+        self.label = label
+        self.exchange: asyncio.Task[Any] | None = None
+        self.waiter: asyncio.Future[None] | None = None
+        ordering._join(key, self)
+
+    async def __aenter__(self) -> Self:
+        if self.waiter is not None:
+            try:
+                await self.waiter
+            except asyncio.CancelledError:
+                self._ordering._leave(self._key, self)
+                raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        exchange = self.exchange
+        if exchange is None or exchange.done():
+            self._ordering._next(self._key)
+        else:
+            exchange.add_done_callback(lambda _: self._ordering._next(self._key))
+
+    def abandon(self) -> None:
+        """Give up the place without having waited for it."""
+        self._ordering._leave(self._key, self)
+
+
+class Ordering:
+    """The lines of all subscribers of one client."""
+
+    def __init__(self) -> None:
+        # a key is here while its subscriber is being written to; the line holds who waits
+        self._lines: dict[Hashable, deque[Turn] | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def turn(self, key: Hashable, label: Any = None) -> Turn:
+        """Take the next place in the line of a subscriber."""
+        return Turn(self, key, label)
+
+    def is_free(self, key: Hashable) -> bool:
+        """Tell whether a turn for this subscriber would begin at once."""
+        return key not in self._lines
+
+    def waiting(self, key: Hashable) -> deque[Turn]:
+        """Return the turns that wait for this subscriber, the next one first."""
+        return self._lines.get(key) or deque()
+
+    def _join(self, key: Hashable, turn: Turn) -> None:
+        if key not in self._lines:
+            self._lines[key] = None
+            return
+        turn.waiter = asyncio.get_running_loop().create_future()
+        line = self._lines[key]
+        if line is None:
+            line = self._lines[key] = deque()
+        line.append(turn)
+
+    def _leave(self, key: Hashable, turn: Turn) -> None:
+        waiter = turn.waiter
+        if waiter is None or (waiter.done() and not waiter.cancelled()):
+            # its turn had come just before it was given up
+            self._next(key)
+        else:
+            waiter.cancel()  # `_next` passes over it
+
+    def _next(self, key: Hashable) -> None:
+        line = self._lines[key]
+        while line:
+            waiter = line.popleft().waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+                return
+        del self._lines[key]

@@ -1,0 +1,180 @@
+"""One call: wait for the turn, then per attempt pace, send and read; logging lives here only."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from types import EllipsisType
+from typing import Any
+
+from attrs import frozen
+
+from novu_async import _wire
+from novu_async._checks import check_idempotency_key
+from novu_async._clock import Clock
+from novu_async._endpoints import Endpoint
+from novu_async._ordering import Ordering, Turn
+from novu_async._pacing import Gate
+from novu_async._retry import RetryBudget, RetryConfig, is_retried, retry
+from novu_async._settings import Settings, check_headers, check_server_url
+from novu_async._transport import Transport
+from novu_async._version import __version__
+from novu_async._wire import Reply, Request
+from novu_async.errors import CallError, InvalidRequestError, RateLimitError
+
+logger = logging.getLogger("novu_async")
+logger.addHandler(logging.NullHandler())
+
+
+@frozen(kw_only=True)
+class Options:
+    """What a single call does differently from its client; `...` means "as the client"."""
+
+    retries: RetryConfig | EllipsisType | None = ...
+    timeout: float | None = None
+    server_url: str | None = None
+    http_headers: Mapping[str, str] | None = None
+    idempotency_key: str | None = None
+
+
+AS_CLIENT = Options()
+
+
+class Pipeline:
+    """Everything that the calls of one client share."""
+
+    def __init__(self, settings: Settings, transport: Transport, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.ordering = Ordering()
+        self.gate = Gate(settings.share, clock)
+        self._transport = transport
+        self._budget = RetryBudget()
+        self._unfinished: set[asyncio.Task[Any]] = set()
+        self._headers = {
+            "Authorization": f"ApiKey {settings.api_key}",
+            "Accept": "application/json",
+            "User-Agent": f"novu-async/{__version__}",
+            **settings.headers,
+        }
+        self._body_headers = {**self._headers, "Content-Type": "application/json"}
+
+    def turn(self, subscriber_id: str, options: Options = AS_CLIENT, label: Any = None) -> Turn:
+        """Take the next place in the line of a subscriber."""
+        self._transport.check_usable()
+        return self.ordering.turn(self.line_of(subscriber_id, options), label)
+
+    def line_of(self, subscriber_id: str, options: Options = AS_CLIENT) -> tuple[str, str]:
+        """Return what writes have in common that must not happen at the same time."""
+        return options.server_url or self.settings.server_url, subscriber_id
+
+    def build(
+        self,
+        endpoint: Endpoint,
+        options: Options,
+        document: Mapping[str, Any] | None = None,
+        **segments: str,
+    ) -> Request:
+        """Build a request; every argument of `options` is checked here."""
+        server_url = options.server_url
+        base = self.settings.server_url if server_url is None else check_server_url(server_url)
+        headers = self._headers if document is None else self._body_headers
+        if options.http_headers or options.idempotency_key is not None:
+            headers = {**headers, **check_headers(options.http_headers)}
+            if options.idempotency_key is not None:
+                headers["Idempotency-Key"] = check_idempotency_key(options.idempotency_key)
+        body = None if document is None else _wire.build_body(document)
+        return Request(endpoint, _wire.build_url(base, endpoint, **segments), headers, body)
+
+    async def send(
+        self, request: Request, options: Options = AS_CLIENT, turn: Turn | None = None
+    ) -> Reply:
+        """Send a request until it succeeds or its retries are used up.
+
+        With a `turn` the request is a write: cancelling the caller does not cut it off, because the
+        server would go on with it all the same.
+        """
+        self._transport.check_usable()
+        timeout = self._timeout_of(options)
+        started = self.clock.monotonic()
+        try:
+            reply = await self._attempt(request, timeout, turn)
+        except CallError as error:
+            config = self.settings.retries if options.retries is ... else options.retries
+            if config is None or config.strategy == "none" or not is_retried(error, config):
+                self._give_up(error)
+                raise
+            try:
+                return await retry(
+                    error,
+                    lambda: self._attempt(request, timeout, turn),
+                    config,
+                    started=started,
+                    clock=self.clock,
+                    budget=self._budget,
+                    on_retry=self._will_retry,
+                )
+            except CallError as last:
+                self._give_up(last)
+                raise
+        self._budget.earn()
+        return reply
+
+    async def aclose(self) -> None:
+        """Cut off what is still under way and close the connections."""
+        unfinished = [task for task in self._unfinished if not task.done()]
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+        await self._transport.aclose()
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold on to a task until it ends, or until the client is closed."""
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+
+    async def _attempt(self, request: Request, timeout: float, turn: Turn | None) -> Reply:
+        paced = request.endpoint.paced
+        if paced and not self.gate.enter():
+            await self.gate.wait()
+        try:
+            reply = await self._exchange(request, timeout, turn)
+        except BaseException:
+            if paced:
+                self.gate.lost()
+            raise
+        error = _wire.read_error(request, reply, self.clock.wall())
+        if paced:
+            stop = (error.retry_after or 1.0) if isinstance(error, RateLimitError) else None
+            self.gate.observe(reply.headers, stop)
+        if logger.isEnabledFor(logging.DEBUG):
+            info = request.info
+            logger.debug("%s %s: %s", info.method, info.path, reply.status)
+        if error is not None:
+            raise error
+        return reply
+
+    async def _exchange(self, request: Request, timeout: float, turn: Turn | None) -> Reply:
+        if turn is None:
+            return await self._transport.send(request, timeout)
+        task = asyncio.get_running_loop().create_task(self._transport.send(request, timeout))
+        turn.exchange = task
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.done():
+                self.keep(task)
+            raise
+
+    def _timeout_of(self, options: Options) -> float:
+        timeout = options.timeout
+        if timeout is None:
+            return self.settings.timeout
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+            raise InvalidRequestError("timeout must be a number of seconds above zero", "timeout")
+        return timeout
+
+    def _will_retry(self, error: CallError, wait: float) -> None:
+        logger.debug("%s; next attempt in %.2f s", error, wait)
+
+    def _give_up(self, error: CallError) -> None:
+        logger.warning("gave up: %s", error, extra={"novu_attempts": error.attempts})

@@ -1,0 +1,199 @@
+"""What is sent again, when, and how often; the only importer of tenacity.
+
+A call that succeeds at once never comes here. Each failed call gets a tenacity controller of its
+own, because one that is shared between tasks mixes up their errors.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from attrs import field, frozen
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from novu_async._clock import Clock
+from novu_async.errors import APIConnectionError, APIError, APITimeoutError, CallError
+
+T = TypeVar("T")
+
+_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CONFLICT = 409
+
+
+@frozen
+class BackoffStrategy:
+    """How long to wait between attempts; all durations are milliseconds.
+
+    The n-th wait is random between zero and `initial_interval * exponent ** n`, at most
+    `max_interval`. With `jitter_ms` it is that interval itself plus up to `jitter_ms`. A
+    Retry-After of the server wins over both. A call gives up when the next wait would end more
+    than `max_elapsed_time` after its start.
+    """
+
+    initial_interval: float
+    max_interval: float
+    exponent: float
+    max_elapsed_time: float
+    jitter_ms: float | None = field(default=None)
+
+    @jitter_ms.validator
+    def _check_jitter(self, _: object, value: float | None) -> None:
+        if value is not None and value < 0:
+            raise ValueError("jitter_ms must be >= 0")
+
+
+@frozen
+class RetryConfig:
+    """Which failures are sent again.
+
+    - `strategy`: "backoff", or "none" to send once.
+    - `retry_connection_errors`: also after a lost connection or a timeout.
+    - `status_codes_override`: statuses such as `["429", "5XX"]` in place of the usual ones: 408,
+      409 with a Retry-After, 425, 429, 500, 502, 503, 504.
+    - `max_attempts`: how often a call is sent in all; None leaves it to `max_elapsed_time`.
+    """
+
+    strategy: str
+    backoff: BackoffStrategy
+    retry_connection_errors: bool = True
+    status_codes_override: list[str] | None = None
+    max_attempts: int | None = None
+
+
+DEFAULT_RETRIES = RetryConfig("backoff", BackoffStrategy(500, 30_000, 2.0, 120_000), True, None, 10)
+"""Up to ten attempts within two minutes, with waits of up to 0.5, 1, 2, ... 30 seconds."""
+
+
+class RetryBudget:
+    """Keeps one client's retries to a share of its calls, so that an outage is not multiplied.
+
+    `capacity` retries may be made at once; every call that succeeds earns `refund` of a retry.
+    A 429 costs nothing: the pace already answers it.
+    """
+
+    def __init__(self, capacity: float = 100.0, refund: float = 0.1) -> None:
+        self._capacity = capacity
+        self._refund = refund
+        self.left = capacity
+
+    def earn(self) -> None:
+        """Count a call that succeeded."""
+        if self.left < self._capacity:
+            self.left = min(self._capacity, self.left + self._refund)
+
+    def spend(self, error: BaseException | None) -> bool:
+        """Take one retry out; False where none is left."""
+        if isinstance(error, APIError) and error.status_code == 429:
+            return True
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+
+def is_retried(error: BaseException, config: RetryConfig) -> bool:
+    """Tell whether an error is worth another attempt."""
+    if isinstance(error, APIConnectionError):
+        return config.retry_connection_errors
+    if not isinstance(error, APIError) or error.replayed:
+        return False
+    if config.status_codes_override:
+        return any(_matches(error.status_code, code) for code in config.status_codes_override)
+    if error.status_code == _CONFLICT:
+        return error.retry_after is not None
+    return error.status_code in _RETRIED_STATUSES
+
+
+def make_wait(error: BaseException | None, attempts: int, backoff: BackoffStrategy) -> float:
+    """Return the seconds to wait after the given number of failed attempts."""
+    if isinstance(error, APIError) and error.retry_after is not None:
+        return error.retry_after
+    # the exponent is bounded, so that it cannot overflow after a thousand attempts
+    interval = backoff.initial_interval * backoff.exponent ** min(attempts - 1, 64)
+    interval = min(interval, backoff.max_interval)
+    if backoff.jitter_ms is not None:
+        return (interval + random.uniform(0, backoff.jitter_ms)) / 1000  # noqa: S311
+    return random.uniform(0, interval) / 1000  # noqa: S311, spreads clients, guards nothing
+
+
+async def retry(
+    first_error: CallError,
+    attempt: Callable[[], Awaitable[T]],
+    config: RetryConfig,
+    *,
+    started: float,
+    clock: Clock,
+    budget: RetryBudget,
+    on_retry: Callable[[CallError, float], None],
+) -> T:
+    """Go on with a call whose first attempt failed.
+
+    `started` is the monotonic time at which the call began. Raises the last error, with what was
+    tried in its notes and the number of attempts on it.
+    """
+    tried: list[CallError] = []
+    pending: CallError | None = first_error
+
+    async def one_attempt() -> T:
+        nonlocal pending
+        if pending is not None:
+            # tenacity counts the attempt that has already been made
+            error, pending = pending, None
+            raise error
+        return await attempt()
+
+    def stop(state: RetryCallState) -> bool:
+        error = _error_of(state)
+        elapsed = clock.monotonic() - started
+        if config.max_attempts is not None and state.attempt_number >= config.max_attempts:
+            return True
+        if elapsed + state.upcoming_sleep > config.backoff.max_elapsed_time / 1000:
+            return True
+        return not budget.spend(error)
+
+    def wait(state: RetryCallState) -> float:
+        return make_wait(_error_of(state), state.attempt_number, config.backoff)
+
+    def note(state: RetryCallState) -> None:
+        error = _error_of(state)
+        if isinstance(error, CallError):
+            tried.append(error)
+            on_retry(error, state.upcoming_sleep)
+
+    controller = AsyncRetrying(
+        sleep=clock.sleep,
+        stop=stop,
+        wait=wait,
+        retry=retry_if_exception(lambda error: is_retried(error, config)),
+        before_sleep=note,
+        reraise=True,
+    )
+    try:
+        return await controller(one_attempt)
+    except CallError as error:
+        error.attempts = len(tried) + 1
+        if tried:
+            error.may_have_applied |= any(earlier.may_have_applied for earlier in tried)
+            seconds = clock.monotonic() - started
+            error.add_note(f"tried {error.attempts} times in {seconds:.1f} s: {_summary(tried)}")
+        raise
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return None if state.outcome is None else state.outcome.exception()
+
+
+def _matches(status_code: int, code: str) -> bool:
+    if code[1:].upper() == "XX":
+        return str(status_code)[0] == code[0]
+    return str(status_code) == code
+
+
+def _summary(tried: list[CallError]) -> str:
+    return ", then ".join(_name(error) for error in tried[-5:])
+
+
+def _name(error: CallError) -> str:
+    if isinstance(error, APIError):
+        return str(error.status_code)
+    return "timeout" if isinstance(error, APITimeoutError) else "connection error"

@@ -1,0 +1,152 @@
+"""The settings of one client, from arguments and the environment, in one function."""
+
+import os
+import ssl as ssl_module
+from collections.abc import Mapping
+from types import EllipsisType
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from attrs import field, frozen
+
+from novu_async._checks import check_header_value
+from novu_async._retry import DEFAULT_RETRIES, RetryConfig
+from novu_async.errors import ConfigurationError, InvalidRequestError
+
+SERVERS = {"us": "https://api.novu.co", "eu": "https://eu.api.novu.co"}
+"""Novu's own regions; a key of one is unknown (401) in the other."""
+
+_KEY_VARIABLES = ("NOVU_API_KEY", "NOVU_SECRET_KEY")
+_URL_VARIABLE = "NOVU_SERVER_URL"
+_RESERVED_HEADERS = frozenset(
+    {"authorization", "content-length", "content-type", "host", "idempotency-key"}
+    | {"transfer-encoding", "connection"}
+)
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What one client works with; made by `make_settings`, checked, and never changed."""
+
+    api_key: str = field(repr=False)
+    server_url: str
+    timeout: float
+    max_connections: int
+    max_reply_bytes: int
+    proxy: str | None = field(repr=False)
+    ssl: ssl_module.SSLContext | bool
+    session: Any
+    headers: Mapping[str, str] = field(repr=False)
+    retries: RetryConfig | None
+    share: float
+
+
+def make_settings(
+    *,
+    api_key: str | None,
+    server: str | None,
+    server_url: str | None,
+    timeout: float,
+    max_connections: int,
+    max_reply_bytes: int,
+    proxy: str | None,
+    ssl: ssl_module.SSLContext | bool,
+    trust_env: bool,
+    session: Any,
+    headers: Mapping[str, str] | None,
+    retries: RetryConfig | EllipsisType | None,
+    share: float,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Check the arguments of a client and fill in what the environment gives.
+
+    An argument wins over the environment; an empty text counts as not given. Raises
+    ConfigurationError with the way out.
+    """
+    url = find_server_url(server_url, server, environ)
+    return Settings(
+        api_key=_find_key(api_key, environ),
+        server_url=url,
+        timeout=_check_positive(timeout, "timeout"),
+        max_connections=int(_check_positive(max_connections, "max_connections")),
+        max_reply_bytes=int(_check_positive(max_reply_bytes, "max_reply_bytes")),
+        proxy=proxy or (_find_proxy(url) if trust_env else None),
+        ssl=ssl,
+        session=session,
+        headers=check_headers(headers),
+        retries=DEFAULT_RETRIES if retries is ... else retries,
+        share=min(1.0, _check_positive(share, "share")),
+    )
+
+
+def find_server_url(server_url: str | None, server: str | None, environ: Mapping[str, str]) -> str:
+    """Return the base URL without a slash at its end; a path prefix is kept."""
+    if server_url and server:
+        raise ConfigurationError("give server_url or server, not both")
+    if server:
+        if server not in SERVERS:
+            raise ConfigurationError(f"server must be 'us' or 'eu', not {server!r}")
+        return SERVERS[server]
+    return check_server_url(server_url or environ.get(_URL_VARIABLE) or SERVERS["us"])
+
+
+def check_server_url(url: str) -> str:
+    """Return a base URL in the form that paths are appended to."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and not parts.username
+        _ = parts.port
+    except (ValueError, TypeError, AttributeError):
+        usable = False
+    if not usable or parts.query or parts.fragment or not url.isascii() or not url.isprintable():
+        raise ConfigurationError(
+            "server_url must look like https://api.novu.co or http://localhost:3000/prefix, "
+            "without credentials, query or fragment"
+        )
+    return url.rstrip("/")
+
+
+def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return extra headers; those that the client makes itself are refused."""
+    checked = {}
+    for name, value in (headers or {}).items():
+        if not isinstance(name, str) or not name or not _is_token(name):
+            raise InvalidRequestError("a header name has characters that HTTP does not allow")
+        if name.lower() in _RESERVED_HEADERS:
+            raise InvalidRequestError(f"the header {name} is made by the client itself")
+        checked[name] = check_header_value(value, f"header {name}")
+    return checked
+
+
+def _is_token(name: str) -> bool:
+    return name.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
+
+
+def _find_key(api_key: str | None, environ: Mapping[str, str]) -> str:
+    found = api_key or next((environ[name] for name in _KEY_VARIABLES if environ.get(name)), None)
+    if not found:
+        raise ConfigurationError(
+            "no API key: pass api_key=... or set NOVU_API_KEY (or NOVU_SECRET_KEY)"
+        )
+    key = str(found).removeprefix("ApiKey ")
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigurationError(
+            "the API key has a space, a line break or another character that no key has; "
+            "was it read from a file without stripping?"
+        )
+    return key
+
+
+def _find_proxy(url: str) -> str | None:
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def _check_positive(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ConfigurationError(f"{name} must be a number above zero, not {value!r}")
+    return value

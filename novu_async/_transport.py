@@ -1,0 +1,225 @@
+"""One HTTP exchange: the only importer of aiohttp on the client's side.
+
+aiohttp                                       here
+ClientConnectorError, ConnectionTimeoutError  APIConnectionError / APITimeoutError, not applied
+ServerTimeoutError, TimeoutError              APITimeoutError, may have been applied
+ServerDisconnectedError, reset, cut-off body  APIConnectionError, may have been applied
+an answer that is not HTTP                    APIConnectionError, may have been applied
+InvalidURL and its like                       InvalidRequestError
+"""
+
+import asyncio
+import sys
+import warnings
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+from novu_async._settings import Settings
+from novu_async._wire import Reply, Request
+from novu_async.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    CallError,
+    ClientClosedError,
+    ConfigurationError,
+    InvalidRequestError,
+)
+
+_IDLE_SECONDS = 30.0
+"""Half of what servers and load balancers allow: a connection is not used while they close it."""
+
+
+_FAILURES = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError)
+
+
+class Transport:
+    """Sends requests over one aiohttp session, which it makes on the loop of the first request."""
+
+    def __init__(self, settings: Settings, made_at: str) -> None:
+        self._settings = settings
+        self._made_at = made_at
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self.closed = False
+
+    async def send(self, request: Request, timeout: float) -> Reply:
+        """Send once and read the whole answer, within `timeout` seconds.
+
+        A kept connection that the server closes just as it is used is replaced at once by another
+        one: the requests of this package may be sent twice.
+        """
+        try:
+            return await self._exchange(request, timeout)
+        except _FAILURES as error:
+            if not _is_dropped(error):
+                raise _translate(error, request, timeout) from _without_headers(error)
+        try:
+            return await self._exchange(request, timeout)
+        except _FAILURES as error:
+            raise _translate(error, request, timeout) from _without_headers(error)
+
+    async def _exchange(self, request: Request, timeout: float) -> Reply:
+        session = self._session if self._session is not None else self._open_session()
+        response = await session.request(
+            request.endpoint.method,
+            URL(request.url, encoded=True),
+            data=request.body,
+            headers=request.headers,
+            timeout=self._client_timeout(timeout),
+            allow_redirects=False,
+            raise_for_status=False,
+            auto_decompress=True,
+            proxy=self._settings.proxy,
+            ssl=self._settings.ssl,
+        )
+        try:
+            body = await _read(response, self._settings.max_reply_bytes)
+        finally:
+            response.release()
+        return Reply(response.status, response.headers, body)
+
+    def check_usable(self) -> None:
+        """Raise where the client is closed, or not on the loop that it belongs to."""
+        if self.closed:
+            raise ClientClosedError("this client is closed; make a new Novu")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(_no_loop()) from None
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigurationError(
+                "this client belongs to another event loop; make one Novu for each asyncio.run(), "
+                "or use novu_sync, which has a loop of its own"
+            )
+
+    async def aclose(self) -> None:
+        """Close the session, unless the caller brought it; may be called twice."""
+        self.closed = True
+        session, self._session = self._session, None
+        if session is not None and session is not self._settings.session:
+            await session.close()
+
+    def _client_timeout(self, timeout: float) -> aiohttp.ClientTimeout:
+        made = self._timeouts.get(timeout)
+        if made is None:
+            self._timeouts.clear()
+            made = self._timeouts[timeout] = aiohttp.ClientTimeout(total=timeout)
+        return made
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        self.check_usable()
+        settings = self._settings
+        if settings.session is not None:
+            if settings.session.closed:
+                raise ClientClosedError("the aiohttp session that was passed in is closed")
+            self._session = settings.session
+            return self._session
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=settings.max_connections, keepalive_timeout=_IDLE_SECONDS
+            ),
+            # answers set no cookies that a client would want to send back
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self._session
+
+    def __del__(self) -> None:
+        session = self._session
+        if session is None or session is self._settings.session or session.closed:
+            return
+        warnings.warn(
+            f"a Novu made at {self._made_at} was never closed; use `async with` or await aclose()",
+            ResourceWarning,
+            source=self,
+            stacklevel=2,
+        )
+        with warnings.catch_warnings():
+            # one warning is enough: aiohttp would add one for the session and one a connection
+            warnings.simplefilter("ignore")
+            connector = session.connector
+            session.detach()
+            if connector is not None and self._loop is not None and not self._loop.is_closed():
+                connector.close()
+            del connector
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Read a body of at most `limit` bytes, counted after decompression."""
+    chunk = await response.content.readany()
+    if response.content.at_eof():
+        return _within(chunk, limit)
+    chunks, size = [chunk], len(chunk)
+    while chunk:
+        chunk = await response.content.readany()
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            break
+    return _within(b"".join(chunks), limit)
+
+
+def _within(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise aiohttp.ClientPayloadError(f"the answer is larger than {limit:,} bytes")
+    return body
+
+
+def _is_dropped(error: Exception) -> bool:
+    """Tell whether a connection that was open ended before the answer began."""
+    if isinstance(error, aiohttp.ClientConnectorError | TimeoutError):
+        return False
+    return isinstance(
+        error,
+        aiohttp.ServerDisconnectedError
+        | aiohttp.ClientOSError
+        | aiohttp.ClientConnectionResetError,
+    )
+
+
+def _translate(
+    error: Exception, request: Request, timeout: float
+) -> CallError | InvalidRequestError:
+    where = f"{request.info.method} {request.info.path}"
+    if isinstance(error, aiohttp.InvalidURL):
+        return InvalidRequestError(f"{where} is not a URL that can be sent")
+    if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
+        return InvalidRequestError(f"{where} cannot be sent: {error}")
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return APITimeoutError(f"no connection within {timeout:g} s", request=request.info)
+    if isinstance(error, TimeoutError):
+        return APITimeoutError(
+            f"no complete answer within {timeout:g} s", request=request.info, may_have_applied=True
+        )
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return APIConnectionError(
+            f"cannot connect, check server_url and the network: {error}", request=request.info
+        )
+    return APIConnectionError(
+        f"the connection broke: {_describe(error)}", request=request.info, may_have_applied=True
+    )
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
+        return f"the answer is not HTTP ({error.message[:200]})"
+    return str(error)[:200] or type(error).__name__
+
+
+def _without_headers(error: Exception) -> Exception | None:
+    # these carry the request's headers, and with them the key
+    return None if isinstance(error, aiohttp.ClientResponseError) else error
+
+
+def _no_loop() -> str:
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return (
+            "novu_async works on asyncio only; under trio call novu_sync through "
+            "trio.to_thread.run_sync"
+        )
+    return "no asyncio event loop is running; in plain code use novu_sync"

@@ -1,0 +1,244 @@
+"""From arguments to the bytes of a request, and from the bytes of an answer to a model or an error.
+
+Nothing here waits, sends or knows the time, so every rule about answers can be read and tested in
+one place.
+"""
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from attrs import define, field
+
+from novu_async import _json
+from novu_async._endpoints import MAX_BODY_BYTES, Endpoint
+from novu_async._secrets import redact
+from novu_async.errors import (
+    APIError,
+    AuthenticationError,
+    ConflictError,
+    DeviceTokenLimitError,
+    ErrorDto,
+    IdempotencyKeyReusedError,
+    IntegrationNotFoundError,
+    InvalidRequestError,
+    LegacyValidationError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestInfo,
+    ServerError,
+    SubscriberNotFoundError,
+    ValidationErrorDto,
+)
+from novu_async.providers import nearest_provider
+
+_MAX_MESSAGE = 500
+_MAX_KEPT_BODY = 10_000
+
+
+@define
+class Request:
+    """One HTTP request, ready to be sent; headers and body stay out of its repr."""
+
+    endpoint: Endpoint
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+    @property
+    def info(self) -> RequestInfo:
+        """What an error says about the request."""
+        return RequestInfo(self.endpoint.method, self.url)
+
+
+@define
+class Reply:
+    """One complete HTTP answer; header names are looked up whatever their case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def build_url(base: str, endpoint: Endpoint, **segments: str) -> str:
+    """Return the URL of an endpoint, every reserved byte of its segments percent-encoded."""
+    encoded = {name: quote(value, safe="") for name, value in segments.items()}
+    return base + endpoint.path.format(**encoded)
+
+
+def build_body(document: Mapping[str, Any]) -> bytes:
+    """Return the JSON of a body that the server will take."""
+    body = _json.dumps(document)
+    if len(body) > MAX_BODY_BYTES:
+        raise InvalidRequestError(
+            f"the request has {len(body):,} bytes and the API takes {MAX_BODY_BYTES:,}; "
+            "device_tokens.add splits long lists of tokens"
+        )
+    return body
+
+
+def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
+    """Return what an answer complains about, or None where it is a success.
+
+    Every 2xx is one, unless its body is clearly not the API's: the page of a proxy means that
+    nobody knows what became of the write. `now` is the wall clock's time, for a Retry-After that is
+    a date.
+    """
+    if _is_success(reply):
+        return None
+    status, secrets = reply.status, _secrets(request)
+    data = _parse_error_body(reply.body)
+    cls = _error_class(status, data)
+    text = redact(reply.body.decode("utf-8", "replace"), secrets)
+    error = cls(
+        redact(_message(status, data, reply), secrets)[:_MAX_MESSAGE] + _hint(cls, request),
+        status_code=status,
+        headers={name.lower(): value for name, value in reply.headers.items()},
+        body=text[:_MAX_KEPT_BODY],
+        data=_parse_error_body(text),
+        retry_after=parse_retry_after(reply.headers, now),
+        request=request.info,
+        may_have_applied=status >= 500 or status < 300 or status == HTTPStatus.REQUEST_TIMEOUT,
+    )
+    error.replayed = _is_replayed(request, reply, error)
+    if error.replayed:
+        error.add_note(
+            "the API repeats this error for 24 hours under the same idempotency key; "
+            "use a new key, or none"
+        )
+    return error
+
+
+def _is_success(reply: Reply) -> bool:
+    if not 200 <= reply.status < 300:
+        return False
+    return not reply.body or reply.body.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"{"
+
+
+def _parse_error_body(body: bytes | str) -> dict[str, Any]:
+    data = _json.parse_object(body) or {}
+    return data if "statusCode" in data or "message" in data else {}
+
+
+def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that `retry-after-ms` or `Retry-After` asks for, never negative."""
+    milliseconds = _parse_number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after")
+    seconds = _parse_number(text)
+    if seconds is not None or text is None:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _parse_number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text is not None else -1.0
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
+
+
+_BY_STATUS: dict[int, type[APIError]] = {
+    HTTPStatus.UNAUTHORIZED: AuthenticationError,
+    HTTPStatus.TOO_MANY_REQUESTS: RateLimitError,
+}
+"""Whatever the body says, and whoever wrote it."""
+
+_BY_STATUS_OF_THE_API: dict[int, type[APIError]] = {
+    HTTPStatus.FORBIDDEN: PermissionDeniedError,
+    HTTPStatus.CONFLICT: ConflictError,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: PayloadTooLargeError,
+    HTTPStatus.UNPROCESSABLE_ENTITY: ValidationErrorDto,
+}
+
+_BY_MESSAGE: tuple[tuple[int, str, str, type[APIError]], ...] = (
+    # status, how the message starts, how it ends
+    (400, "SubscriberId: ", " not found", SubscriberNotFoundError),
+    (404, "Subscriber not found for id ", "", SubscriberNotFoundError),
+    (404, "Subscriber", " was not found", SubscriberNotFoundError),
+    (400, "Subscribers environment (", " integration.", IntegrationNotFoundError),
+    (400, "Device tokens limit exceeded.", "", DeviceTokenLimitError),
+    (422, "Request with key ", " is being reused for a different body", IdempotencyKeyReusedError),
+)
+
+
+def _error_class(status: int, data: Mapping[str, Any]) -> type[APIError]:
+    if status >= 500:
+        return ServerError
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if not data:
+        return APIError
+    message = data.get("message")
+    if isinstance(message, str):
+        for wanted, start, end, cls in _BY_MESSAGE:
+            if status == wanted and message.startswith(start) and message.endswith(end):
+                return cls
+    if status == HTTPStatus.BAD_REQUEST and isinstance(message, list):
+        return LegacyValidationError
+    return _BY_STATUS_OF_THE_API.get(status, ErrorDto)
+
+
+def _message(status: int, data: Mapping[str, Any], reply: Reply) -> str:
+    message = data.get("message")
+    if isinstance(message, Mapping):
+        message = message.get("message", message)
+    if isinstance(message, list):
+        message = "; ".join(map(str, message))
+    if message:
+        return ": ".join([str(message), *_validation_messages(data)])
+    kind = reply.headers.get("content-type", "").partition(";")[0] or "no content type"
+    if 300 <= status < 400:
+        return "the server redirects, which would leak the key; set server_url to where the API is"
+    what = f"an answer that is not the API's ({kind}, {len(reply.body)} bytes)"
+    try:
+        return f"{HTTPStatus(status).phrase}: {what}"
+    except ValueError:
+        return f"Status {status}: {what}"
+
+
+def _validation_messages(data: Mapping[str, Any]) -> list[str]:
+    errors = data.get("errors")
+    fields = errors.values() if isinstance(errors, dict) else ()
+    lists = [field.get("messages") for field in fields if isinstance(field, dict)]
+    texts = [str(text) for texts in lists if isinstance(texts, list) for text in texts]
+    return ["; ".join(texts)] if texts else []
+
+
+def _hint(cls: type[APIError], request: Request) -> str:
+    if not issubclass(cls, IntegrationNotFoundError | ValidationErrorDto):
+        return ""
+    sent = _json.parse_object(request.body or b"") or {}
+    near = nearest_provider(str(sent.get("providerId", "")))
+    return f" (did you mean {near!r}?)" if near else ""
+
+
+def _is_replayed(request: Request, reply: Reply, error: APIError) -> bool:
+    if reply.headers.get("idempotency-replay") == "true":
+        return True
+    # from December 2024 to August 2026 the API replayed every stored error as this 503
+    return (
+        request.endpoint.takes_key
+        and "Idempotency-Key" in request.headers
+        and error.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+        and error.data.get("message") == "Service Unavailable"
+    )
+
+
+def _secrets(request: Request) -> list[str]:
+    """Collect what an answer may echo of a request: the key, device tokens, webhook URLs."""
+    secrets = [request.headers.get("Authorization", "").removeprefix("ApiKey ")]
+    document = _json.parse_object(request.body or b"") or {}
+    for channel in [document, *document.get("channels", [])]:
+        credentials = channel.get("credentials") or {}
+        secrets += credentials.get("deviceTokens") or []
+        secrets.append(credentials.get("webhookUrl") or "")
+    return secrets

@@ -1,0 +1,136 @@
+"""The client: what a program makes one of, and everything it gives access to."""
+
+import ssl as ssl_module
+import sys
+from collections.abc import Mapping
+from types import EllipsisType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from novu_async._checks import check_subscriber_id
+from novu_async._clock import Clock
+from novu_async._converter import parse_subscriber
+from novu_async._pacing import RateLimit
+from novu_async._pipeline import Pipeline
+from novu_async._reading import Reader
+from novu_async._retry import RetryConfig
+from novu_async._settings import make_settings
+from novu_async._transport import Transport
+from novu_async.credentials import Credentials
+from novu_async.device_tokens import DeviceTokens
+from novu_async.models import SubscriberResponseDto
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_PACKAGES = ("novu_async", "novu_sync")
+
+
+class Subscribers:
+    """`novu.subscribers`: what is kept for one subscriber."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._reader = Reader(pipeline)
+        self.credentials = Credentials(pipeline)
+        """The API's three calls: update, append, delete."""
+        self.device_tokens = DeviceTokens(pipeline, self._reader)
+        """Verbs for device tokens that merge, check the answer and never erase by accident."""
+
+    async def retrieve(self, subscriber_id: str) -> SubscriberResponseDto:
+        """Read a subscriber with its channels.
+
+        Raises SubscriberNotFoundError where there is none. Servers before 2025 answer from a cache
+        that may be hours old.
+        """
+        reply = await self._reader.subscriber(check_subscriber_id(subscriber_id))
+        return parse_subscriber(reply.body)
+
+
+class Novu:
+    """A client of the Novu API for one environment; make one and share it.
+
+    Its connections are opened with the first call, on the event loop of that call, and closed by
+    `async with` or `aclose()`. All tasks of that loop may use it at the same time.
+
+    - `api_key`: the environment's secret key; else NOVU_API_KEY or NOVU_SECRET_KEY.
+      `secret_key` is another name for it.
+    - `server`: "us" (default) or "eu"; or `server_url`, else NOVU_SERVER_URL, for a server of your
+      own (a path prefix is kept).
+    - `timeout`: seconds for each attempt, from connecting to the last byte of the answer.
+    - `max_connections`: open at once; further calls wait for one.
+    - `max_reply_bytes`: a longer answer counts as broken.
+    - `proxy`: URL of an HTTP proxy; with `trust_env` it is taken from the environment.
+    - `ssl`: an SSLContext, or False to accept any certificate.
+    - `session`: an aiohttp.ClientSession to send with; it is never closed here.
+    - `headers`: sent with every request.
+    - `retries`: see RetryConfig; None sends once.
+    - `share`: the part of the server's rate limit that this client may use, above 0 to 1.
+
+    Raises ConfigurationError where one of them cannot work.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        secret_key: str | None = None,
+        server: str | None = None,
+        server_url: str | None = None,
+        timeout: float = 30.0,
+        max_connections: int = 100,
+        max_reply_bytes: int = 8 * 1024 * 1024,
+        proxy: str | None = None,
+        ssl: ssl_module.SSLContext | bool = True,
+        trust_env: bool = False,
+        session: "aiohttp.ClientSession | None" = None,
+        headers: Mapping[str, str] | None = None,
+        retries: RetryConfig | EllipsisType | None = ...,
+        share: float = 1.0,
+    ) -> None:
+        settings = make_settings(
+            api_key=api_key or secret_key,
+            server=server,
+            server_url=server_url,
+            timeout=timeout,
+            max_connections=max_connections,
+            max_reply_bytes=max_reply_bytes,
+            proxy=proxy,
+            ssl=ssl,
+            trust_env=trust_env,
+            session=session,
+            headers=headers,
+            retries=retries,
+            share=share,
+        )
+        self._pipeline = Pipeline(settings, Transport(settings, _caller()), Clock())
+        self.subscribers = Subscribers(self._pipeline)
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What the server has said about its rate limit; None where it has announced none."""
+        return self._pipeline.gate.known
+
+    async def aclose(self) -> None:
+        """Close the connections; calls under way end with an error. May be called twice."""
+        await self._pipeline.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Novu {self._pipeline.settings.server_url}>"
+
+
+def _caller() -> str:
+    """Return file and line of the code that makes a client."""
+    frame: Any = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,341 @@
+"""Verbs for device tokens that cannot surprise: nothing is lost, nothing erased by accident.
+
+Every verb holds the subscriber's turn from its first request to its last, checks the answer, and
+returns a DeviceTokensResult. See `_group_commit` for how concurrent adds are merged.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Hashable, Iterable
+from typing import Literal
+
+from attrs import evolve, field, frozen
+
+from novu_async import _checks, _group_commit
+from novu_async._channel_access import NO_CHANNEL, ChannelAccess
+from novu_async._channels import Channel, Target, split_by_size, unite, without
+from novu_async._group_commit import Batch, Commit
+from novu_async._ordering import Turn
+from novu_async._pipeline import Pipeline
+from novu_async._reading import Reader
+from novu_async._secrets import describe_tokens
+from novu_async.errors import (
+    ClientClosedError,
+    DeviceTokenLimitError,
+    DeviceTokensNotStoredError,
+    InvalidRequestError,
+    NovuError,
+    PayloadTooLargeError,
+    SubscriberNotFoundError,
+    ValidationErrorDto,
+)
+
+Tokens = list[str]
+Change = Literal["stored", "unchanged", "replaced", "removed", "cleared", "rotated", "repaired"]
+OnMissing = Literal["raise", "create"]
+
+_MAX_REWRITES = 5
+_PAUSE_SECONDS = 0.02
+"""Two clients that overwrite each other would do so again, were they to resend at once."""
+
+
+def _shown(tokens: tuple[str, ...]) -> str:
+    return describe_tokens(tokens)
+
+
+@frozen(kw_only=True)
+class DeviceTokensResult:
+    """What a verb found and did.
+
+    - `device_tokens`: what the channel holds now, unique, in the server's order.
+    - `change`: "stored" (add: they are there now, whether or not they were before), "unchanged"
+      (nothing was written), or what the verb did.
+    - `removed`: the tokens that the verb took away, in their former order.
+    - `appeared`: tokens of another writer that came in between and were left where they are.
+    - `resent`: tokens that another writer had overwritten and that were sent again.
+    - `integration_id`: the API's id of the integration; None where the subscriber has no channel.
+    - `duplicate_channels`: further elements for the same integration, left by earlier races;
+      `repair` merges them.
+    - `requests`: how many requests it took; adds that travelled together share them.
+    """
+
+    device_tokens: tuple[str, ...] = field(default=(), repr=_shown)
+    change: Change = "unchanged"
+    removed: tuple[str, ...] = field(default=(), repr=_shown)
+    appeared: tuple[str, ...] = field(default=(), repr=_shown)
+    resent: tuple[str, ...] = field(default=(), repr=_shown)
+    integration_id: str | None = None
+    duplicate_channels: int = 0
+    requests: int = 0
+
+
+class DeviceTokens:
+    """`novu.subscribers.device_tokens`.
+
+    `subscriber_id`, `provider_id` and `integration_identifier` name the channel; without an
+    identifier it is that of the provider's newest active integration, as the API chooses, and the
+    result's `integration_id` says which one that was. `tokens` are one text or several.
+
+    Raises: InvalidRequestError before anything is sent; SubscriberNotFoundError,
+    IntegrationNotFoundError and the rest of `novu_async.errors`; DeviceTokensNotStoredError where
+    other writers kept overwriting.
+    """
+
+    def __init__(self, pipeline: Pipeline, reader: Reader) -> None:
+        self._pipeline = pipeline
+        self._reader = reader
+
+    async def add(
+        self,
+        subscriber_id: str,
+        provider_id: str,
+        tokens: str | Iterable[str],
+        *,
+        integration_identifier: str | None = None,
+        on_missing_subscriber: OnMissing = "raise",
+        max_resends: int = 5,
+    ) -> DeviceTokensResult:
+        """Add tokens to a channel and see to it that they are stored.
+
+        Adds that wait for the same channel are sent as one request. The answer is checked: tokens
+        that another process has overwritten are sent again, at most `max_resends` times. Long lists
+        are split. With `on_missing_subscriber="create"` an unknown subscriber is created.
+
+        A 100-token limit of newer servers raises DeviceTokenLimitError, and nothing of this call is
+        stored beyond what an earlier part of a split list has stored.
+        """
+        target = _make_target(subscriber_id, provider_id, integration_identifier)
+        given = _check_tokens(tokens)
+        if on_missing_subscriber not in ("raise", "create"):
+            raise InvalidRequestError("on_missing_subscriber must be 'raise' or 'create'")
+        creates = on_missing_subscriber == "create"
+
+        async def commit(tokens: Tokens, turn: Turn) -> DeviceTokensResult:
+            access = ChannelAccess(self._pipeline, self._reader, target, turn)
+            return await self._store(access, tokens, creates, max_resends)
+
+        ordering, line = self._pipeline.ordering, self._pipeline.line_of(subscriber_id)
+        if ordering.is_free(line):
+            async with self._pipeline.turn(subscriber_id) as turn:
+                return _share(await commit(given, turn), given)
+        return await self._join_batch(line, (target, creates, max_resends), given, commit)
+
+    async def replace(
+        self,
+        subscriber_id: str,
+        provider_id: str,
+        tokens: str | Iterable[str],
+        *,
+        integration_identifier: str | None = None,
+    ) -> DeviceTokensResult:
+        """Make these the tokens of the channel; at least one, `clear` erases them all.
+
+        Nothing is written where they are the tokens already, in this order.
+        """
+        given = _check_tokens(tokens)
+        target = _make_target(subscriber_id, provider_id, integration_identifier)
+        return await self._rewrite(target, "replaced", lambda _: given, probe=given)
+
+    async def remove(
+        self,
+        subscriber_id: str,
+        provider_id: str,
+        tokens: str | Iterable[str],
+        *,
+        integration_identifier: str | None = None,
+    ) -> DeviceTokensResult:
+        """Remove tokens from the channel; those it does not have count as removed already."""
+        given = _check_tokens(tokens)
+        target = _make_target(subscriber_id, provider_id, integration_identifier)
+        return await self._rewrite(
+            target, "removed", lambda stored: without(stored, given), probe=given
+        )
+
+    async def rotate(
+        self,
+        subscriber_id: str,
+        provider_id: str,
+        old: str,
+        new: str,
+        *,
+        integration_identifier: str | None = None,
+    ) -> DeviceTokensResult:
+        """Put a new token in the place of an old one, in one write.
+
+        The new one is added where the old one is not there, and moved where it is there already.
+        """
+        gone, come = _checks.check_device_token(old, "old"), _checks.check_device_token(new, "new")
+        target = _make_target(subscriber_id, provider_id, integration_identifier)
+
+        def exchange(stored: Tokens) -> Tokens:
+            if gone not in stored:
+                return unite(stored, [come])
+            return unite(come if token == gone else token for token in stored)
+
+        return await self._rewrite(target, "rotated", exchange, probe=[come])
+
+    async def clear(
+        self,
+        subscriber_id: str,
+        provider_id: str,
+        *,
+        integration_identifier: str | None = None,
+    ) -> DeviceTokensResult:
+        """Erase the tokens of the channel; `removed` says which. The channel itself stays."""
+        target = _make_target(subscriber_id, provider_id, integration_identifier)
+        return await self._rewrite(target, "cleared", lambda _: [], probe=[])
+
+    async def list(
+        self,
+        subscriber_id: str,
+        provider_id: str,
+        *,
+        integration_identifier: str | None = None,
+    ) -> DeviceTokensResult:
+        """Read the tokens of the channel, after the writes that this client has begun."""
+        target = _make_target(subscriber_id, provider_id, integration_identifier)
+        async with self._pipeline.turn(subscriber_id) as turn:
+            access = ChannelAccess(self._pipeline, self._reader, target, turn)
+            return _result(await access.read([]), access)
+
+    async def repair(
+        self,
+        subscriber_id: str,
+        provider_id: str,
+        *,
+        integration_identifier: str | None = None,
+    ) -> DeviceTokensResult:
+        """Merge the duplicate channels that concurrent first writes have left; no token is lost.
+
+        The API can only delete all channels of a provider, so those of its other integrations are
+        written again as well. Nothing is changed where there are no duplicates.
+        """
+        target = _make_target(subscriber_id, provider_id, integration_identifier)
+        return await self._rewrite(target, "repaired", lambda stored: stored, probe=[])
+
+    async def _join_batch(
+        self, line: Hashable, group: Hashable, given: Tokens, commit: Commit[DeviceTokensResult]
+    ) -> DeviceTokensResult:
+        turn = _group_commit.find_open(self._pipeline.ordering, line, group)
+        if turn is None:
+            batch = Batch[DeviceTokensResult](group)
+            turn = self._pipeline.ordering.turn(line, batch)
+            running = _group_commit.run(turn, commit, _share, _may_be_one_members_fault)
+            task = asyncio.get_running_loop().create_task(running)
+            task.add_done_callback(lambda _: batch.fail(ClientClosedError("the client was closed")))
+            self._pipeline.keep(task)
+        result: DeviceTokensResult = await turn.label.join(given, turn)
+        return result
+
+    async def _store(
+        self, access: ChannelAccess, tokens: Tokens, creates: bool, max_resends: int
+    ) -> DeviceTokensResult:
+        resent: Tokens = []
+        missing, channel = tokens, NO_CHANNEL
+        for resend in range(max_resends + 1):
+            for part in split_by_size(missing):
+                channel = await self._append(access, part, creates)
+            missing = without(tokens, channel.device_tokens)
+            if not missing:
+                break
+            if resend < max_resends:
+                resent = unite(resent, missing)
+                await self._pause()
+        return evolve(_result(channel, access, "stored"), resent=tuple(resent))
+
+    async def _append(self, access: ChannelAccess, part: Tokens, creates: bool) -> Channel:
+        try:
+            return await access.append(part)
+        except SubscriberNotFoundError:
+            if not creates:
+                raise
+        await access.create_subscriber()
+        return await access.append(part)
+
+    async def _rewrite(
+        self, target: Target, change: Change, make: Callable[[Tokens], Tokens], probe: Tokens
+    ) -> DeviceTokensResult:
+        """Read, compare, write and check; `make` turns the stored tokens into the wanted ones."""
+        async with self._pipeline.turn(target.subscriber_id) as turn:
+            access = ChannelAccess(self._pipeline, self._reader, target, turn)
+            found = await access.read(probe)
+            before = list(found.device_tokens)
+            wanted = make(before)
+            if found.duplicates:
+                after = await access.rebuild(found, wanted)
+            elif wanted == before:
+                return _result(found, access)
+            else:
+                after = await access.replace(wanted)
+            known = unite(before, wanted)
+            for _ in range(_MAX_REWRITES):
+                if not _is_undone(before, wanted, after.device_tokens):
+                    break
+                await self._pause()
+                stored = list(after.device_tokens)
+                wanted = unite(make(stored), without(stored, known))
+                after = await access.replace(wanted)
+            if _is_undone(before, wanted, after.device_tokens):
+                raise DeviceTokensNotStoredError(
+                    f"{change} {access.requests} times, and another writer undid it each time",
+                    without(wanted, after.device_tokens),
+                    requests=access.requests,
+                )
+            return evolve(
+                _result(after, access, change),
+                removed=tuple(without(before, wanted)),
+                appeared=tuple(without(after.device_tokens, known)),
+            )
+
+    async def _pause(self) -> None:
+        await self._pipeline.clock.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
+
+
+def _make_target(subscriber_id: str, provider_id: str, identifier: str | None) -> Target:
+    return Target(
+        _checks.check_subscriber_id(subscriber_id),
+        _checks.check_provider_id(provider_id),
+        _checks.check_integration_identifier(identifier),
+    )
+
+
+def _check_tokens(tokens: str | Iterable[str]) -> Tokens:
+    given = [tokens] if isinstance(tokens, str) else tokens
+    checked = _checks.check_device_tokens(given, "tokens")
+    if not checked:
+        raise InvalidRequestError("tokens must not be empty", "tokens")
+    return checked
+
+
+def _result(
+    channel: Channel, access: ChannelAccess, change: Change = "unchanged"
+) -> DeviceTokensResult:
+    return DeviceTokensResult(
+        device_tokens=channel.device_tokens,
+        change=change,
+        integration_id=channel.integration_id or None,
+        duplicate_channels=channel.duplicates,
+        requests=access.requests,
+    )
+
+
+def _share(result: DeviceTokensResult, own: Tokens) -> DeviceTokensResult:
+    missing = without(own, result.device_tokens)
+    if missing:
+        raise DeviceTokensNotStoredError(
+            f"{len(missing)} of {len(own)} device tokens are not stored after {result.requests} "
+            "requests: another writer kept overwriting the channel",
+            missing,
+            requests=result.requests,
+        )
+    return result
+
+
+def _may_be_one_members_fault(error: NovuError) -> bool:
+    return isinstance(error, DeviceTokenLimitError | PayloadTooLargeError | ValidationErrorDto)
+
+
+def _is_undone(before: Tokens, wanted: Tokens, after: Iterable[str]) -> bool:
+    """Tell whether a wanted token is missing after a write, or a removed one is back."""
+    now = set(after)
+    return not now.issuperset(wanted) or not now.isdisjoint(without(before, wanted))
