@@ -13,14 +13,16 @@ Era = Literal["2024", "2026"]
 
 INTERNAL_ERROR: Final = "Internal server error, contact support and provide them with the errorId"
 VALIDATION_FAILED: Final = "Validation Error"
+RATE_LIMITED: Final = "API rate limit exceeded"
 
 
 @frozen
 class Answer:
-    """Hold one reply before it is framed: status, JSON bytes and the headers of its own.
+    """Hold one reply before it is framed: status, body and the headers of its own.
 
     `compressible` is false for what the API answers before its compression starts: bodies that
     cannot be parsed, and preflight requests. Those carry no `Vary: Accept-Encoding` either.
+    `from_api` is false for what a proxy answers in its place.
     """
 
     status: int
@@ -28,13 +30,15 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     compressible: bool = True
     content_type: str = "application/json; charset=utf-8"
+    from_api: bool = True
 
 
 class ApiError(Exception):
     """Stop a request with an error answer; rendered per era by `render_error`.
 
-    `message` is a string, a list (2024 validation) or an object (a replayed 500). `details` are
-    further keys of the body. `errors` is the map of a 422 in 2026.
+    `message` is a string, a list (2024 validation) or an object (a replayed 500). `context` is
+    what the API's exception carried besides the message: by default the name of the status and
+    its number. `errors` is the map of a 422 in 2026.
     """
 
     def __init__(
@@ -42,30 +46,40 @@ class ApiError(Exception):
         status: int,
         message: Any,
         *,
-        named: bool = True,
-        details: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
         errors: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         compressible: bool = True,
     ) -> None:
         super().__init__(message)
+        if context is None:
+            context = {"error": HTTPStatus(status).phrase, "statusCode": status}
         self.status = status
         self.message = message
-        self.named = named
-        self.details = dict(details or {})
+        self.context = context
         self.errors = errors
         self.headers = dict(headers or {})
         self.compressible = compressible
 
 
+def make_plain_error(status: int, message: str, *, compressible: bool = True) -> ApiError:
+    """Make an error whose exception was raised without a text of its own: no `error` field."""
+    return ApiError(status, message, context={"statusCode": status}, compressible=compressible)
+
+
 def make_internal_error(*, compressible: bool = True) -> ApiError:
     """Make the 500 of an exception that nothing in the API handles."""
-    return ApiError(500, INTERNAL_ERROR, named=False, compressible=compressible)
+    return ApiError(500, INTERNAL_ERROR, context={}, compressible=compressible)
 
 
 def make_unavailable_error() -> ApiError:
     """Make the bare 503 that the API answers when a guard of its own fails."""
-    return ApiError(503, "Service Unavailable", named=False)
+    return make_plain_error(503, "Service Unavailable")
+
+
+def make_rate_limit_error() -> ApiError:
+    """Make the 429; its headers come from the limiter."""
+    return ApiError(429, RATE_LIMITED, context={})
 
 
 def make_validation_error(era: Era, messages: list[str]) -> ApiError:
@@ -73,7 +87,7 @@ def make_validation_error(era: Era, messages: list[str]) -> ApiError:
     if era == "2024":
         return ApiError(400, messages)
     general = {"messages": messages, "value": "No Value Recorded"}
-    return ApiError(422, VALIDATION_FAILED, named=False, errors={"general": general})
+    return ApiError(422, VALIDATION_FAILED, context={}, errors={"general": general})
 
 
 def make_command_error(era: Era, command: str, name: str, message: str, value: Any) -> ApiError:
@@ -81,51 +95,30 @@ def make_command_error(era: Era, command: str, name: str, message: str, value: A
     if era == "2024":
         return ApiError(400, [message])
     text = f"Validation failed for {command}: {name}: {message}"
-    return ApiError(422, text, named=False, errors={name: {"messages": [message], "value": value}})
+    return ApiError(422, text, context={}, errors={name: {"messages": [message], "value": value}})
 
 
 def render_error(era: Era, error: ApiError, *, path: str, timestamp: str) -> Answer:
     """Write an error body as the era's exception filter does."""
     base = {"statusCode": error.status, "timestamp": timestamp, "path": path}
-    make = _body_2024 if era == "2024" else _body_2026
-    return Answer(
-        error.status,
-        _json_text.dump(make(base, error)),
-        tuple(error.headers.items()),
-        error.compressible,
-    )
+    make = _make_body_2024 if era == "2024" else _make_body_2026
+    body = _json_text.dump({**make(base, error), **_make_error_id(error)})
+    return Answer(error.status, body, tuple(error.headers.items()), error.compressible)
 
 
-def _error_name(error: ApiError) -> dict[str, Any]:
-    return {"error": HTTPStatus(error.status).phrase} if error.named else {}
-
-
-def _error_id(error: ApiError) -> dict[str, Any]:
+def _make_error_id(error: ApiError) -> dict[str, str]:
     return {"errorId": str(uuid.uuid4())} if error.status == 500 else {}
 
 
-def _body_2024(base: dict[str, Any], error: ApiError) -> dict[str, Any]:
-    named = _error_name(error)
-    return {**base, "message": error.message, **named, **error.details, **_error_id(error)}
+def _make_body_2024(base: dict[str, Any], error: ApiError) -> dict[str, Any]:
+    return {**base, "message": error.message, **error.context}
 
 
-def _body_2026(base: dict[str, Any], error: ApiError) -> dict[str, Any]:
+def _make_body_2026(base: dict[str, Any], error: ApiError) -> dict[str, Any]:
     """Flatten `ctx` into the body as well, as the filter written after 2024 does."""
-    body = {**base, "message": error.message}
+    body = {**error.context, **base, "message": error.message}
     if error.status != 500:
-        ctx = _make_ctx(error)
-        body = {**ctx, **body, "ctx": ctx}
+        body["ctx"] = error.context
     if error.errors is not None:
         body["errors"] = error.errors
-    return {**body, **_error_id(error)}
-
-
-def _make_ctx(error: ApiError) -> dict[str, Any]:
-    """List what the exception held besides its message; a text-only exception held nothing."""
-    if error.details:
-        return error.details
-    if error.named:
-        return {**_error_name(error), "statusCode": error.status}
-    if error.status in (401, 413, 503) and error.message != "":
-        return {"statusCode": error.status}
-    return {}
+    return body

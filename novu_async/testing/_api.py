@@ -21,6 +21,8 @@ from novu_async.testing._answers import (
     ApiError,
     Era,
     make_internal_error,
+    make_plain_error,
+    make_rate_limit_error,
     render_error,
 )
 from novu_async.testing._body import parse_body
@@ -105,7 +107,7 @@ class Api:
             raise ApiError(401, "Missing authorization header")
         scheme, _, key = given.partition(" ")
         if scheme == "Bearer" or (scheme == "ApiKey" and not key):
-            raise ApiError(401, "Unauthorized", named=False)
+            raise make_plain_error(401, "Unauthorized")
         if scheme != "ApiKey":
             raise ApiError(401, f'Invalid authentication scheme: "{scheme}"')
         if key not in self.api_keys:
@@ -117,7 +119,7 @@ class Api:
         verdict = self.limiter.take(endpoint.category, bulk=endpoint.bulk, now=self.clock())
         headers.update(verdict.headers)
         if not verdict.allowed:
-            raise ApiError(429, "API rate limit exceeded", named=False)
+            raise make_rate_limit_error()
 
     def _make_call(self, request: RawRequest, route: Route, body: Any) -> Call:
         query = split_target(request.target)[1]
@@ -170,6 +172,9 @@ class Api:
             result = await self._run(endpoint, call)
         except ApiError as error:
             memory.finish(key, error, self.clock())
+            raise
+        except Exception:
+            memory.finish(key, make_internal_error(), self.clock())
             raise
         memory.finish(key, result or b"", self.clock())
         return result

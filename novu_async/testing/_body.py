@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from novu_async.testing import _forms, _json_text
-from novu_async.testing._answers import ApiError, Era, make_internal_error
+from novu_async.testing._answers import ApiError, Era, make_internal_error, make_plain_error
 
 # The parser's own default limit; measured: 102,400 bytes pass, 102,401 do not.
 BODY_LIMIT: Final = 102_400
@@ -57,7 +57,7 @@ def _read_content_type(header: str) -> tuple[str, str]:
 def _too_large(era: Era) -> ApiError:
     if era == "2024":
         return make_internal_error(compressible=False)
-    return ApiError(413, "Payload Too Large", named=False, compressible=False)
+    return make_plain_error(413, "Payload Too Large", compressible=False)
 
 
 def _decode(

@@ -170,4 +170,4 @@ def _check_limit(era: Era, tokens: list[Any]) -> None:
         limit = f"Maximum allowed tokens per subscriber channel is {TOKEN_LIMIT}"
         text = f"Device tokens limit exceeded. {limit}, but got {count} tokens."
         details = {"currentCount": count, "limit": TOKEN_LIMIT}
-        raise ApiError(400, text, named=False, details=details)
+        raise ApiError(400, text, context=details)

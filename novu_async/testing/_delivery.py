@@ -9,7 +9,13 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from novu_async.testing._answers import Answer, ApiError, make_internal_error
+from novu_async.testing._answers import (
+    Answer,
+    ApiError,
+    make_internal_error,
+    make_rate_limit_error,
+    make_unavailable_error,
+)
 from novu_async.testing._http1 import RawRequest, make_reply
 from novu_async.testing.faults import Fault
 
@@ -127,16 +133,16 @@ def _disturb(fault: Fault, answer: Answer, refuse: Refusal) -> Answer:
             padded = body[:-1] + b" " * max(0, fault.size_bytes - len(body)) + body[-1:]
             return evolve(answer, body=padded or None)
         case "html_error":
-            return Answer(502, _PROXY_PAGE, content_type="text/html")
+            return Answer(502, _PROXY_PAGE, content_type="text/html", from_api=False)
         case "error_502" | "error_504":
-            return Answer(int(fault.kind[-3:]), b"", content_type="text/plain")
+            return Answer(int(fault.kind[-3:]), b"", content_type="text/plain", from_api=False)
         case "too_many_requests":
-            error = ApiError(429, "API rate limit exceeded", named=False)
-            return evolve(refuse(error), headers=wait)
+            return evolve(refuse(make_rate_limit_error()), headers=wait)
         case "error_500":
             return refuse(make_internal_error())
         case "error_503":
-            return evolve(refuse(ApiError(503, "Service Unavailable", named=False)), headers=wait)
+            return evolve(refuse(make_unavailable_error()), headers=wait)
         case "redirect":
-            return Answer(307, b"", (("Location", fault.location),), content_type="text/plain")
+            there = (("Location", fault.location),)
+            return Answer(307, b"", there, content_type="text/plain", from_api=False)
     return answer

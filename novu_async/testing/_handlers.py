@@ -15,6 +15,8 @@ from novu_async.testing._answers import (
 from novu_async.testing._credentials import ChannelWrite, Hop, write_channel
 from novu_async.testing._store import PROFILE_FIELDS, Document, Integration, Store
 
+_PROFILE_FIELDS_2024: Final = tuple(name for name in PROFILE_FIELDS if name != "timezone")
+
 
 @frozen
 class Call:
@@ -36,6 +38,12 @@ class Call:
         """Raise the era's validation error when there is anything to object to."""
         if objections:
             raise make_validation_error(self.era, objections)
+
+    def pick_profile(self, source: Any = None) -> Document:
+        """Pick a subscriber's own fields from the body; the 2024 schema has no `timezone`."""
+        given = self.body if source is None else source
+        names = PROFILE_FIELDS if self.era == "2026" else _PROFILE_FIELDS_2024
+        return {name: given[name] for name in names if name in given}
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -120,7 +128,7 @@ async def _create_subscriber(call: Call) -> Any:
     subscriber_id = _trim_id(call)
     await call.hop()
     known = call.store.documents.get(subscriber_id)
-    profile = {name: call.body[name] for name in PROFILE_FIELDS if name in call.body}
+    profile = call.pick_profile()
     channels = call.body.get("channels") or []
     if known is not None:
         return {"data": await _update_known(call, subscriber_id, known, profile, channels)}
@@ -183,7 +191,7 @@ async def _update_subscriber(call: Call) -> Any:
     known = call.store.find(call.subscriber_id)
     if known is None:
         raise ApiError(400, f"SubscriberId: {call.subscriber_id} not found")
-    profile: Document = {name: body[name] for name in PROFILE_FIELDS if name in body}
+    profile = call.pick_profile(body)
     channels = body.get("channels") or []
     return {"data": await _update_known(call, call.subscriber_id, known, profile, channels)}
 
@@ -209,8 +217,9 @@ async def _bulk_create(call: Call) -> Any:
     updated: list[Document] = []
     items = call.body["subscribers"]
     for item in filter(None, items if isinstance(items, list) else [items]):
-        wanted = (*PROFILE_FIELDS, "channels")
-        fields = {name: item[name] for name in wanted if name in item}
+        fields = call.pick_profile(item)
+        if "channels" in item:
+            fields["channels"] = item["channels"]
         is_new = call.store.upsert(item["subscriberId"], fields)
         (created if is_new else updated).append({"subscriberId": item["subscriberId"]})
     return {"data": {"updated": updated, "created": created, "failed": []}}

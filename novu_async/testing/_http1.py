@@ -9,6 +9,7 @@ import asyncio
 import base64
 import email.utils
 import hashlib
+import re
 import time
 import zlib
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ _METHODS: Final = frozenset(
         "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
     }
 )  # fmt: skip
+_HEADER_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\0\r\n]*")
 _SECURITY_HEADERS: Final = (
     "Content-Security-Policy: default-src 'self';base-uri 'self';font-src 'self' https: data:;"
     "form-action 'self';frame-ancestors 'self';img-src 'self' data:;object-src 'none';"
@@ -135,8 +137,8 @@ def _parse_headers(lines: list[bytes]) -> dict[str, str]:
     """Read header lines: of a repeated one the first counts for some names, else all, joined."""
     headers: dict[str, str] = {}
     for line in lines:
-        raw_name, colon, raw_value = line.partition(b":")
-        if not colon or not raw_name or raw_name != raw_name.strip():
+        raw_name, _, raw_value = line.partition(b":")
+        if not _HEADER_LINE.fullmatch(line):
             raise BadRequestError(400)
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip(" \t")
         if name not in headers:
@@ -208,14 +210,11 @@ def _make_date() -> str:
 def make_reply(request: RawRequest, answer: Answer) -> bytes:
     """Write an answer with all headers that the API adds: ETag, Vary, Keep-Alive and the rest."""
     status, body, etag = answer.status, answer.body, ""
-    head = [_SECURITY_HEADERS, "Vary: Origin"]
-    if answer.compressible and body is not None:
-        head.append(", Accept-Encoding")
-    head.append("\r\n")
+    head = _make_own_headers(answer)
     head += [f"{name}: {value}\r\n" for name, value in answer.headers]
     if body is not None:
-        etag = make_etag(body)
-        if _is_fresh(request, status, etag):
+        etag = make_etag(body) if answer.from_api else ""
+        if etag and _is_fresh(request, status, etag):
             status, body = 304, None
         else:
             head.append(f"Content-Type: {answer.content_type}\r\n")
@@ -231,6 +230,14 @@ def make_reply(request: RawRequest, answer: Answer) -> bytes:
     phrase = HTTPStatus(status).phrase
     start = f"HTTP/1.1 {status} {phrase}\r\n{''.join(head)}\r\n".encode("latin-1", "replace")
     return start + _make_body(request, body, coding)
+
+
+def _make_own_headers(answer: Answer) -> list[str]:
+    """List the headers that the API adds whatever it answers."""
+    if not answer.from_api:
+        return ["Server: nginx\r\n"]
+    compressed = answer.compressible and answer.body is not None
+    return [_SECURITY_HEADERS, f"Vary: Origin{', Accept-Encoding' if compressed else ''}\r\n"]
 
 
 def _make_connection(request: RawRequest) -> str:

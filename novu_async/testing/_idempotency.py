@@ -88,8 +88,7 @@ class IdempotencyStore:
             again = ApiError(
                 first.status,
                 first.message,
-                named=first.named,
-                details=first.details,
+                context=first.context,
                 errors=first.errors,
             )
         again.headers.update(headers)
@@ -99,4 +98,4 @@ class IdempotencyStore:
         """In 2024 a remembered 500 came back with an object where the message should be."""
         if self.era == "2026":
             return make_internal_error()
-        return ApiError(500, {"message": "Internal Server Error", "statusCode": 500}, named=False)
+        return ApiError(500, {"message": "Internal Server Error", "statusCode": 500}, context={})
