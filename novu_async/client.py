@@ -22,6 +22,8 @@ from novu_async.models import SubscriberResponseDto
 if TYPE_CHECKING:
     import aiohttp
 
+__all__ = ["Novu", "RateLimit", "Subscribers"]
+
 _PACKAGES = ("novu_async", "novu_sync")
 
 

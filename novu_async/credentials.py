@@ -21,6 +21,8 @@ from novu_async.models import (
     SubscribersControllerUpdateSubscriberChannelResponse,
 )
 
+__all__ = ["Credentials"]
+
 _NEVER_STORED = frozenset(
     map(to_json_name, ("alert_uid", "title", "image_url", "state", "external_url"))
 )

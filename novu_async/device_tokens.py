@@ -30,6 +30,8 @@ from novu_async.errors import (
     ValidationErrorDto,
 )
 
+__all__ = ["DeviceTokens", "DeviceTokensResult"]
+
 Tokens = list[str]
 Change = Literal["stored", "unchanged", "replaced", "removed", "cleared", "rotated", "repaired"]
 OnMissing = Literal["raise", "create"]
