@@ -1,0 +1,51 @@
+"""Parquet, and SQL over files; the only importer of DuckDB (extra `parquet`)."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from novu_async.errors import ConfigurationError, InvalidRequestError
+
+_FETCHED_ROWS = 2048
+_MEMORY_LIMIT = "256MB"
+
+
+def select_all(origin: object, name: str) -> str:
+    """Return the query for all rows of a Parquet file."""
+    if not isinstance(origin, str | os.PathLike) or origin == "-":
+        raise InvalidRequestError(
+            f"{name} is Parquet, which cannot be read as a stream: give its path", "records"
+        )
+    path = os.fspath(origin).replace("'", "''")
+    return f"select * from read_parquet('{path}')"  # noqa: S608, quoted above
+
+
+def select(sql: str) -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:
+    """Run a query; return the names of its columns, and its rows as a stream.
+
+    Raises ConfigurationError without DuckDB, InvalidRequestError where the query cannot run.
+    """
+    try:
+        import duckdb
+    except ImportError as error:
+        raise ConfigurationError(
+            "reading Parquet or SQL needs DuckDB: pip install 'novu-async[parquet]'"
+        ) from error
+    connection = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT})
+    try:
+        result = connection.execute(sql)
+    except duckdb.Error as error:
+        connection.close()
+        first_line = str(error).partition("\n")[0]
+        raise InvalidRequestError(f"DuckDB cannot run the query: {first_line}", "sql") from error
+    if result.description is None:
+        raise InvalidRequestError("the query gives no rows: it must be a select", "sql")
+    return tuple(str(column[0]) for column in result.description), _rows(connection, result)
+
+
+def _rows(connection: Any, result: Any) -> Iterator[tuple[Any, ...]]:
+    try:
+        while rows := result.fetchmany(_FETCHED_ROWS):
+            yield from rows
+    finally:
+        connection.close()

@@ -1,0 +1,237 @@
+"""`novu.bulk`: registering many, merged, paced, and surviving what happens meanwhile."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterable, Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, Literal, get_args
+
+from novu_async._clock import Clock
+from novu_async.bulk.engine import Engine
+from novu_async.bulk.failures import write_failures
+from novu_async.bulk.figures import make_dry_run
+from novu_async.bulk.jobs import Job, open_job, shape_of
+from novu_async.bulk.plan import DryRun
+from novu_async.bulk.readers import Source, as_source
+from novu_async.bulk.records import Operation
+from novu_async.bulk.report import Phase, Progress, Report
+from novu_async.bulk.sending import Sender
+from novu_async.errors import BulkError, InvalidRequestError
+
+Records = Source | Iterable[Any] | AsyncIterable[Any] | os.PathLike[str] | IO[Any]
+OnMissing = Literal["raise", "create"]
+OnProgress = Callable[[Progress], Any]
+
+
+class Bulk:
+    """`novu.bulk`: many rows as few requests, at the rate that the server admits.
+
+    - `subscribers`: `novu.subscribers`, whose calls retry, pace and keep the order.
+    - `rate_limit`: returns the server's limit as the client knows it, for Progress.
+    """
+
+    def __init__(self, subscribers: Any, *, server_url: str, rate_limit: Callable[[], Any]) -> None:
+        self._subscribers = subscribers
+        self._server_url = server_url
+        self._rate_limit = rate_limit
+
+    async def register(
+        self,
+        records: Records | None,
+        *,
+        job: str | os.PathLike[str] | None = None,
+        operation: Operation = "append",
+        concurrency: int = 64,
+        on_missing_subscriber: OnMissing = "raise",
+        failures: str | os.PathLike[str] | None = None,
+        progress: OnProgress | None = None,
+        verify: bool = False,
+        stop_after: int = 10,
+        grace: float = 10.0,
+    ) -> Report:
+        """Write all records, merged per subscriber, provider and integration; return the Report.
+
+        The whole input is read, checked and merged before the first request. One row that cannot be
+        used, or that the API refuses, never stops the others.
+
+        - `records`: an iterable or async iterable of DeviceToken, WebhookUrl, dict or tuple; a path
+          or open file of CSV, JSON Lines, gzip of both, or Parquet; or what `read_csv`,
+          `read_jsonl`, `read_select` and `read_rows` return, which take names of columns.
+        - `job`: a file that records what is done. With it the same call finishes a job that was
+          stopped or killed, and reports every row once; `records` may then be None. It holds the
+          tokens, with mode 0600. Without it nothing is kept.
+        - `operation`: "append"; "replace" (the rows of a channel become its only tokens);
+          "remove"; "delete" (all channels of the provider).
+        - `on_missing_subscriber`: "create" registers unknown subscribers first (append only).
+        - `failures`: where to write the rows that failed or were invalid, shaped like the input,
+          with `reason` and `retryable`. Of a replace, feed them back with append.
+        - `progress`: called with a Progress a few times a second, in the event loop's thread.
+        - `verify`: afterwards read back what was written; what is not there counts as failed.
+        - `stop_after`: the job is stopped after so many failures in a row that are not the rows'
+          own: no server, or no integration for anything of a provider.
+        - `grace`: on cancellation, how long requests under way may take to finish, in seconds.
+
+        Raises InvalidRequestError for a source that is no use as a whole, ConfigurationError for a
+        job file that cannot be used, and BulkError (with `report`) where the job was stopped.
+        """
+        _check_options(operation, concurrency, on_missing_subscriber, stop_after)
+        source = None if records is None else as_source(records)
+        path = None if job is None else Path(job)
+        watch = _watch(progress)
+        async with open_job(path, source, operation, self._server_url, watch) as opened:
+            engine = partial(
+                Engine,
+                opened.journal,
+                opened.thread,
+                operation=operation,
+                concurrency=concurrency,
+                stop_after=stop_after,
+                progress=progress,
+                rate_limit=self._rate_limit,
+            )
+            sender = Sender(self._subscribers, operation, on_missing_subscriber)
+            if operation == "verify":
+                engines = [engine(sender.verify, together=True)]
+            else:
+                engines = [engine(sender.send)]
+                if verify:
+                    engines.append(engine(sender.verify, together=True, reads_back=True))
+            return await _run(engines, opened, path, failures, grace)
+
+    async def verify(
+        self,
+        records: Records | None,
+        *,
+        job: str | os.PathLike[str] | None = None,
+        concurrency: int = 64,
+        failures: str | os.PathLike[str] | None = None,
+        progress: OnProgress | None = None,
+        stop_after: int = 10,
+        grace: float = 10.0,
+    ) -> Report:
+        """Read back what the records say, write nothing, and report what is not stored.
+
+        `done` counts the rows whose token is stored; the others are failed, with the reason
+        "not stored when read back". The arguments are those of `register`.
+        """
+        return await self.register(
+            records,
+            job=job,
+            operation="verify",
+            concurrency=concurrency,
+            failures=failures,
+            progress=progress,
+            stop_after=stop_after,
+            grace=grace,
+        )
+
+    async def plan(
+        self,
+        records: Records,
+        *,
+        operation: Operation = "append",
+        progress: OnProgress | None = None,
+    ) -> DryRun:
+        """Read and check everything, send nothing, and say what the job would do."""
+        return await plan(records, operation=operation, progress=progress)
+
+
+async def plan(
+    records: Records, *, operation: Operation = "append", progress: OnProgress | None = None
+) -> DryRun:
+    """Read and check everything, send nothing, and say what the job would do; needs no client."""
+    _check_options(operation, 1, "raise", 1)
+    async with open_job(None, as_source(records), operation, "", _watch(progress)) as opened:
+        return await opened.thread.run(make_dry_run, opened.journal)
+
+
+def _watch(progress: OnProgress | None) -> Callable[[Phase, int], None]:
+    clock = Clock()
+    began = clock.monotonic()
+
+    def watch(phase: Phase, rows: int) -> None:
+        if progress is not None:
+            progress(Progress(phase, rows=rows, seconds=clock.monotonic() - began))
+
+    return watch
+
+
+async def _run(
+    engines: list[Engine],
+    opened: Job,
+    path: Path | None,
+    failures: str | os.PathLike[str] | None,
+    grace: float,
+) -> Report:
+    task = asyncio.create_task(_run_engines(engines))
+    try:
+        await _finish_or_stop(task, engines, grace)
+    finally:
+        written = await _write_failures(opened, failures)
+    report = await opened.report(job=None if path is None else str(path), failures_path=written)
+    cause = next((engine.cause for engine in engines if engine.cause is not None), None)
+    if cause is not None:
+        raise BulkError(_explain_stop(cause.message, report), report) from cause
+    return report
+
+
+async def _run_engines(engines: list[Engine]) -> None:
+    for engine in engines:
+        await engine.run()
+        if engine.stopped or engine.cause is not None:
+            return
+
+
+async def _finish_or_stop(task: "asyncio.Task[None]", engines: list[Engine], grace: float) -> None:
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        for engine in engines:
+            engine.stop()
+        try:
+            await asyncio.wait({task}, timeout=grace)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+        raise
+
+
+async def _write_failures(opened: Job, failures: str | os.PathLike[str] | None) -> str | None:
+    if failures is None:
+        return None
+    journal = opened.journal
+
+    def write() -> int:
+        return write_failures(Path(failures), journal.failed_rows(), shape_of(journal))
+
+    return os.fspath(failures) if await opened.thread.run(write) else None
+
+
+def _explain_stop(cause: str, report: Report) -> str:
+    next_step = (
+        "run it again to go on" if report.job else "with a job file it could be gone on with"
+    )
+    return (
+        f"stopped: {cause}; {report.done} rows are done, {report.failed} failed, "
+        f"{report.waiting} wait; put the cause right, then {next_step}"
+    )
+
+
+def _check_options(
+    operation: str, concurrency: int, on_missing_subscriber: str, stop_after: int
+) -> None:
+    choices = get_args(Operation)
+    if operation not in choices:
+        raise InvalidRequestError(f"operation must be one of {', '.join(choices)}", "operation")
+    if on_missing_subscriber not in get_args(OnMissing):
+        raise InvalidRequestError(
+            "on_missing_subscriber must be 'raise' or 'create'", "on_missing_subscriber"
+        )
+    if on_missing_subscriber == "create" and operation != "append":
+        raise InvalidRequestError(
+            f"only append creates subscribers, not {operation}", "on_missing_subscriber"
+        )
+    for name, value in (("concurrency", concurrency), ("stop_after", stop_after)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InvalidRequestError(f"{name} must be a whole number from 1", name)

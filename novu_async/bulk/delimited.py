@@ -1,0 +1,114 @@
+"""CSV with a header, read line by line so that a broken line costs itself only."""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from attrs import frozen
+
+from novu_async.bulk.lines import Line, Lines
+from novu_async.bulk.records import Invalid, dump_values
+from novu_async.errors import InvalidRequestError
+
+DELIMITERS = (",", ";", "\t", "|")
+MAX_JOINED_LINES = 20
+"""A quoted field may go on for so many lines; a quote that is still open then was never one."""
+
+Item = tuple[int, Mapping[str, Any]] | Invalid
+
+
+@frozen
+class Header:
+    """The names of the columns, and what stands between them."""
+
+    names: tuple[str, ...]
+    delimiter: str
+
+
+def read_header(lines: Lines, name: str, delimiter: str | None) -> Header:
+    """Read the first line that is not blank; raise InvalidRequestError where it is no header."""
+    line = next((line for line in lines if line.problem or line.text.strip()), None)
+    if line is None:
+        raise InvalidRequestError(f"{name} is empty: it needs a header and rows", "records")
+    if line.problem:
+        raise InvalidRequestError(
+            f"the first line of {name} is {line.problem.removeprefix('is ')}: it must be text in "
+            "UTF-8 with the names of the columns",
+            "records",
+        )
+    delimiter = delimiter or max(DELIMITERS, key=line.text.count)
+    fields = _parse([line.text], delimiter) or line.text.split(delimiter)
+    return Header(tuple(field.strip() for field in fields), delimiter)
+
+
+def read_delimited(
+    lines: Lines, header: Header, is_single_line: Callable[[str], bool]
+) -> Iterator[Item]:
+    """Yield each row's line number and values; empty lines are passed over.
+
+    `is_single_line` names the columns that cannot hold a line break: where a quote would draw one
+    in, it is a stray one.
+    """
+    names, delimiter, width = header.names, header.delimiter, len(header.names)
+    single = [name for name in names if is_single_line(name)]
+    for line in lines:
+        text = line.text
+        if line.problem:
+            yield Invalid(line.number, line.problem)
+        elif '"' in text:
+            yield _read_quoted(line, lines, header, single)
+        elif text and not text.isspace():
+            fields = text.split(delimiter)
+            if len(fields) == width:
+                yield line.number, dict(zip(names, fields, strict=True))
+            else:
+                yield _wrong_width(line, header, fields)
+
+
+def _read_quoted(line: Line, lines: Lines, header: Header, single: list[str]) -> Item:
+    fields = _parse([line.text], header.delimiter)
+    if fields is not None and len(fields) == len(header.names):
+        return line.number, dict(zip(header.names, fields, strict=True))
+    if fields is not None:
+        return _wrong_width(line, header, fields)
+    return _join(line, lines, header, single) or Invalid(
+        line.number,
+        "a quote is never closed, or has text after it",
+        dump_values(dict(zip(header.names, line.text.split(header.delimiter), strict=False))),
+    )
+
+
+def _join(line: Line, lines: Lines, header: Header, single: list[str]) -> Item | None:
+    """Read a row whose quoted field goes on in the next lines; None where it is no such row."""
+    taken: list[Line] = []
+    texts = [line.text]
+    for following in islice(lines, MAX_JOINED_LINES):
+        taken.append(following)
+        if following.problem:
+            break
+        texts.append(following.text)
+        if '"' not in following.text:
+            continue
+        fields = _parse([text + "\n" for text in texts], header.delimiter)
+        if fields is not None and len(fields) == len(header.names):
+            values = dict(zip(header.names, fields, strict=True))
+            if not any("\n" in values[name] for name in single):
+                return line.number, values
+    lines.push_back(taken)
+    return None
+
+
+def _parse(texts: Iterable[str], delimiter: str) -> list[str] | None:
+    try:
+        return next(csv.reader(texts, delimiter=delimiter, strict=True), None)
+    except csv.Error:
+        return None
+
+
+def _wrong_width(line: Line, header: Header, fields: list[str]) -> Invalid:
+    return Invalid(
+        line.number,
+        f"{len(fields)} fields where the header has {len(header.names)}",
+        dump_values(dict(zip(header.names, fields, strict=False))),
+    )

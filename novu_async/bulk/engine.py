@@ -1,0 +1,242 @@
+"""The engine: one task group that feeds, sends and records, and ends in good order.
+
+The feeder reads the job file page by page; each worker makes the writes of one subscriber, one
+after another; the recorder commits what became of them a few times a second.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from novu_async._clock import Clock
+from novu_async.bulk.journal import Journal, Settled
+from novu_async.bulk.loader import DONE, FAILED, VERIFIED, WAITING
+from novu_async.bulk.plan import Stored, Write, bundle_by_subscriber, make_writes
+from novu_async.bulk.reasons import explain
+from novu_async.bulk.records import Operation
+from novu_async.bulk.report import Phase, Progress
+from novu_async.bulk.sending import Result
+from novu_async.bulk.stops import StopRule
+from novu_async.bulk.thread import Thread
+from novu_async.errors import CallError, NovuError
+
+_PAGE_ROWS = 2000
+_MAX_UNRECORDED = 1000
+_TICK_SECONDS = 0.2
+_RATE_TICKS = 50
+
+
+class Engine:
+    """Sends the waiting rows of one job file.
+
+    - `send`: makes one write; with `together`, all writes of one subscriber. Raises NovuError where
+      all of it failed.
+    - `reads_back`: take the rows that are done, and mark them verified, instead.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        thread: Thread,
+        send: Callable[[list[Write]], Awaitable[list[Result]]],
+        *,
+        operation: Operation,
+        concurrency: int,
+        stop_after: int,
+        together: bool = False,
+        reads_back: bool = False,
+        progress: Callable[[Progress], Any] | None = None,
+        rate_limit: Callable[[], Any] = lambda: None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._journal = journal
+        self._thread = thread
+        self._send = send
+        self._operation = operation
+        self._concurrency = concurrency
+        self._together = together
+        self._from, self._to = (DONE, VERIFIED) if reads_back else (WAITING, DONE)
+        self._phase: Phase = "verifying" if reads_back else "sending"
+        self._progress = progress
+        self._rate_limit = rate_limit
+        self._clock = clock or Clock()
+        self._rule = StopRule(stop_after)
+        self._queue: asyncio.Queue[list[Write] | None] = asyncio.Queue(concurrency * 2)
+        self._unrecorded: list[Settled] = []
+        self._stopping = False
+        self._ended = asyncio.Event()
+        self._due = asyncio.Event()
+        self._counts: dict[int, int] = {}
+        self._requests = self._recorded_requests = 0
+        self._writes = 0
+        self._began = self._recorded_at = 0.0
+        self._rates: deque[tuple[float, int]] = deque(maxlen=_RATE_TICKS)
+
+    @property
+    def cause(self) -> NovuError | None:
+        """Why the job was stopped, where it was."""
+        return self._rule.cause
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the job was stopped before its end."""
+        return self._stopping
+
+    def stop(self) -> None:
+        """Begin no further write."""
+        self._stopping = True
+        self._ended.set()
+        self._due.set()
+
+    async def run(self) -> None:
+        """Send until nothing waits, or the job is stopped; everything that is known is recorded."""
+        self._began = self._recorded_at = self._clock.monotonic()
+        self._counts = await self._thread.run(self._journal.counts)
+        try:
+            await self._run_tasks()
+            if not self._stopping:
+                self._settle_all(self._rule.finish())
+        except ExceptionGroup as group:
+            error = _first(group)
+            raise error from error.__cause__
+        finally:
+            await self._record()
+            self._report()
+
+    async def _run_tasks(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._feed())
+            group.create_task(self._keep_recording())
+            workers = [group.create_task(self._work()) for _ in range(self._concurrency)]
+            await asyncio.wait(workers)
+            self._ended.set()
+            self._due.set()
+
+    async def _feed(self) -> None:
+        held: list[Stored] = []
+        last_id = 0
+        while not self._stopping:
+            page = await self._thread.run(self._journal.read, self._from, last_id, _PAGE_ROWS)
+            if not page:
+                break
+            last_id = page[-1].id
+            held += page
+            cut = self._cut(held)
+            ready, held = held[:cut], held[cut:]
+            await self._hand_out(ready)
+        if not self._stopping:
+            await self._hand_out(held)
+        for _ in range(self._concurrency):
+            await self._queue.put(None)
+
+    def _cut(self, rows: list[Stored]) -> int:
+        """Return how many rows can be sent: the last subscriber may go on in the next page."""
+        if len(rows) >= 2 * _PAGE_ROWS and self._operation != "replace":
+            return len(rows)
+        last = rows[-1].row.subscriber_id
+        cut = len(rows)
+        while cut and rows[cut - 1].row.subscriber_id == last:
+            cut -= 1
+        return cut
+
+    async def _hand_out(self, rows: list[Stored]) -> None:
+        for bundle in bundle_by_subscriber(make_writes(rows, self._operation)):
+            await self._queue.put(bundle)
+
+    async def _work(self) -> None:
+        while (bundle := await self._queue.get()) is not None:
+            for writes in [bundle] if self._together else [[write] for write in bundle]:
+                if not self._stopping:
+                    await self._make(writes)
+
+    async def _make(self, writes: list[Write]) -> None:
+        try:
+            results = await self._send(writes)
+        except NovuError as error:
+            self._requests += error.attempts if isinstance(error, CallError) else 1
+            for write in writes:
+                self._settle_all(self._rule.failed(write, error))
+            if self._rule.cause is not None:
+                self.stop()
+        else:
+            for write, result in zip(writes, results, strict=True):
+                self._requests += result.requests
+                self._settle_all(self._rule.succeeded(write))
+                self._settle(write, result)
+
+    def _settle_all(self, failed: list[tuple[Write, NovuError]]) -> None:
+        for write, error in failed:
+            failure = explain(error)
+            self._unrecorded += [Settled(row, FAILED, failure) for row in write.row_ids]
+            self._count(len(write.row_ids), FAILED)
+
+    def _settle(self, write: Write, result: Result) -> None:
+        if not result.missing:
+            state = self._to if result.failure is None else FAILED
+            self._unrecorded += [Settled(row, state, result.failure) for row in write.row_ids]
+            self._count(len(write.row_ids), state)
+        else:
+            for row, token in zip(write.row_ids, write.tokens, strict=True):
+                failure = result.missing.get(token)
+                state = self._to if failure is None else FAILED
+                self._unrecorded.append(Settled(row, state, failure))
+                self._count(1, state)
+        if len(self._unrecorded) >= _MAX_UNRECORDED:
+            self._due.set()
+
+    def _count(self, rows: int, state: int) -> None:
+        self._counts[self._from] -= rows
+        self._counts[state] += rows
+
+    async def _keep_recording(self) -> None:
+        while not self._ended.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), _TICK_SECONDS)
+            if not self._stopping:
+                self._due.clear()
+            await self._record()
+            self._report()
+
+    async def _record(self) -> None:
+        settled, self._unrecorded = self._unrecorded, []
+        now = self._clock.monotonic()
+        requests, seconds = self._requests - self._recorded_requests, now - self._recorded_at
+        self._recorded_requests, self._recorded_at = self._requests, now
+        await self._thread.run(self._journal.record, settled, requests=requests, seconds=seconds)
+
+    def _report(self) -> None:
+        if self._progress is not None:
+            self._progress(self._make_progress())
+
+    def _make_progress(self) -> Progress:
+        now, meta = self._clock.monotonic(), self._journal.meta
+        self._rates.append((now, self._requests))
+        (then, requests), counts = self._rates[0], self._counts
+        rate = (self._requests - requests) / (now - then) if now > then else 0.0
+        waiting = counts[self._from]
+        rows_to_send = meta["rows"] - meta["invalid"] - meta["duplicates"]
+        left = meta["planned_requests"] * waiting / rows_to_send if rows_to_send else 0.0
+        return Progress(
+            phase=self._phase,
+            rows=meta["rows"],
+            invalid=meta["invalid"],
+            duplicates=meta["duplicates"],
+            done=counts[DONE] + counts[VERIFIED] if self._to == DONE else counts[VERIFIED],
+            failed=counts[FAILED],
+            waiting=waiting,
+            writes=meta["writes"],
+            requests=meta.get("requests", 0) + self._requests - self._recorded_requests,
+            seconds=now - self._began,
+            rate=rate,
+            seconds_left=left / rate if rate else None,
+            rate_limit=self._rate_limit(),
+        )
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

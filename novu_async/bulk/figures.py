@@ -1,0 +1,84 @@
+# ruff: noqa: S608, the queries are put together from this package's constants only
+"""The figures of a dry run, from a job file that was loaded and never sent."""
+
+from novu_async._secrets import fingerprint
+from novu_async.bulk.journal import Journal
+from novu_async.bulk.loader import WAITING
+from novu_async.bulk.plan import (
+    MAX_CHANNEL_TOKENS,
+    Channel,
+    DryRun,
+    Examples,
+    SharedToken,
+    UnknownProvider,
+    seconds_by_plan,
+)
+from novu_async.providers import ChatOrPushProviderEnum, nearest_provider
+
+_EXAMPLES = 5
+_CHANNEL = "subscriber_id, provider_id, integration_identifier"
+
+
+def make_dry_run(journal: Journal) -> DryRun:
+    """Return what the job would do."""
+    meta, report = journal.meta, journal.report()
+    return DryRun(
+        operation=report.operation,
+        rows=report.rows,
+        invalid=report.invalid,
+        invalid_reasons=report.invalid_reasons,
+        duplicates=report.duplicates,
+        subscribers=report.subscribers,
+        tokens=meta["tokens"],
+        writes=report.writes,
+        requests=meta["planned_requests"],
+        unknown_providers=_unknown_providers(journal),
+        shared_tokens=_shared_tokens(journal),
+        over_limit=_over_limit(journal),
+        seconds=seconds_by_plan(meta["planned_requests"]),
+    )
+
+
+def _unknown_providers(journal: Journal) -> tuple[UnknownProvider, ...]:
+    known = {member.value for member in ChatOrPushProviderEnum}
+    found = journal.query(
+        "SELECT provider_id, count(*) FROM rows GROUP BY provider_id ORDER BY count(*) DESC"
+    )
+    return tuple(
+        UnknownProvider(provider_id, rows, nearest_provider(provider_id))
+        for provider_id, rows in found
+        if provider_id not in known
+    )
+
+
+def _shared_tokens(journal: Journal) -> Examples:
+    shared = (
+        "SELECT token, count(DISTINCT subscriber_id) AS subscribers FROM rows "
+        "WHERE token IS NOT NULL GROUP BY token HAVING subscribers > 1"
+    )
+    count = journal.query(f"SELECT count(*) FROM ({shared})")[0][0]
+    first = journal.query(f"{shared} ORDER BY subscribers DESC, token LIMIT {_EXAMPLES}")
+    return Examples(
+        count,
+        tuple(
+            SharedToken(fingerprint(token), subscribers, _lines_of(journal, token))
+            for token, subscribers in first
+        ),
+    )
+
+
+def _lines_of(journal: Journal, token: str) -> tuple[int, ...]:
+    found = journal.query(
+        f"SELECT line FROM rows WHERE token = ? ORDER BY line LIMIT {_EXAMPLES}", token
+    )
+    return tuple(line for (line,) in found)
+
+
+def _over_limit(journal: Journal) -> Examples:
+    large = (
+        f"SELECT subscriber_id, provider_id, count(token) AS tokens FROM rows "
+        f"WHERE state = {WAITING} GROUP BY {_CHANNEL} HAVING tokens > {MAX_CHANNEL_TOKENS}"
+    )
+    count = journal.query(f"SELECT count(*) FROM ({large})")[0][0]
+    first = journal.query(f"{large} ORDER BY tokens DESC LIMIT {_EXAMPLES}")
+    return Examples(count, tuple(Channel(*row) for row in first))

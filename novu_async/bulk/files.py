@@ -1,0 +1,126 @@
+"""Opening: a path, standard input or an open file as a stream of bytes whose format is known."""
+
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, Literal, cast
+
+from attrs import frozen
+
+from novu_async.errors import InvalidRequestError
+
+Kind = Literal["csv", "jsonl", "parquet"]
+
+_UNPACK = {
+    b"PK\x03\x04": "a zip archive or a spreadsheet",
+    b"BZh": "packed with bzip2",
+    b"\xfd7zXZ": "packed with xz",
+    b"\x28\xb5\x2f\xfd": "packed with zstd",
+    b"SQLite format 3\0": "an SQLite database",
+}
+_GZIP = b"\x1f\x8b"
+_HEAD_BYTES = 16
+_BLANK_BYTES = 1 << 16
+
+
+@frozen
+class Stream:
+    """The bytes of a source, unpacked, and what they look like."""
+
+    read: Callable[[int], bytes]
+    kind: Any
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turn what the system says about an unreadable file into one clear error."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InvalidRequestError(f"{name} does not exist", "records") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InvalidRequestError(
+            f"{name} is gzip that is cut off or damaged: make it again", "records"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InvalidRequestError(f"{name} cannot be read: {reason}", "records") from error
+
+
+@contextmanager
+def open_stream(origin: str | os.PathLike[str] | IO[Any], name: str) -> Iterator[Stream]:
+    """Open a source, unpack gzip, and tell its format by its first bytes."""
+    if isinstance(origin, str | os.PathLike) and origin != "-":
+        with open(origin, "rb") as file:
+            yield _inspect(_Bytes(file.read1), name)
+    else:
+        yield _inspect(_Bytes(_reader_of(origin)), name)
+
+
+class _Bytes:
+    """A reader whose first bytes can be looked at; enough of a file for GzipFile."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self._head = b""
+
+    def peek(self) -> bytes:
+        """Return the first bytes, up to something visible, without taking them."""
+        while len(self._head) < _HEAD_BYTES or self._head[:_BLANK_BYTES].isspace():
+            more = self._read(_BLANK_BYTES)
+            if not more:
+                break
+            self._head += more
+        return self._head
+
+    def read(self, size: int = -1) -> bytes:
+        """Return some bytes; none at the end."""
+        if self._head:
+            size = len(self._head) if size < 0 else size
+            taken, self._head = self._head[:size], self._head[size:]
+            return taken
+        return self._read(size)
+
+
+def _reader_of(origin: Any) -> Callable[[int], bytes]:
+    file: Any = sys.stdin if origin == "-" else origin
+    file = getattr(file, "buffer", file)
+    if isinstance(file, io.TextIOBase):
+        return lambda size: file.read(size).encode(errors="surrogatepass")
+    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
+    return read
+
+
+def _inspect(stream: _Bytes, name: str) -> Stream:
+    head = stream.peek()
+    if head.startswith(_GZIP):
+        stream = _Bytes(gzip.GzipFile(fileobj=cast("IO[bytes]", stream)).read1)
+        head = stream.peek()
+    return Stream(stream.read, _kind_of(head, name))
+
+
+def _kind_of(head: bytes, name: str) -> Kind:
+    for magic, description in _UNPACK.items():
+        if head.startswith(magic):
+            raise InvalidRequestError(
+                f"{name} is {description}: unpack or export it to CSV or JSON Lines", "records"
+            )
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InvalidRequestError(
+            f"{name} is UTF-16: convert it, for example with iconv -f UTF-16 -t UTF-8", "records"
+        )
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not text:
+        raise InvalidRequestError(f"{name} is empty: it needs a header and rows", "records")
+    if text.startswith(b"["):
+        raise InvalidRequestError(
+            f"{name} is one JSON array: write one object per line, for example with jq -c '.[]'",
+            "records",
+        )
+    return "jsonl" if text.startswith(b"{") else "csv"

@@ -1,0 +1,204 @@
+"""Job files: made from an input, or gone on with after the input is seen to be the same."""
+
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from novu_async.bulk.failures import Shape
+from novu_async.bulk.journal import Journal, explained
+from novu_async.bulk.loader import Fingerprint, Loader
+from novu_async.bulk.lock import JobLock
+from novu_async.bulk.readers import FileSource, IterableSource, Source
+from novu_async.bulk.records import Columns, Invalid, Operation, Row
+from novu_async.bulk.report import Outcome, Phase, Report
+from novu_async.bulk.thread import Thread
+from novu_async.errors import ConfigurationError, InvalidRequestError
+
+_FILE_ROWS = 5000
+_ITEMS = 500
+"""Items of an iterable are converted in the event loop's thread: few enough to keep it lively."""
+
+Watch = Callable[[Phase, int], None]
+
+
+@frozen
+class Job:
+    """An open job file, and whether an earlier run had made it."""
+
+    journal: Journal
+    thread: Thread
+    resumed: bool
+
+    async def report(self, **more: Any) -> Report:
+        """Return what the job did so far."""
+        return await self.thread.run(self.journal.report, resumed=self.resumed, **more)
+
+
+@asynccontextmanager
+async def open_job(
+    path: Path | None,
+    source: Source | None,
+    operation: Operation,
+    server_url: str,
+    watch: Watch,
+) -> AsyncIterator[Job]:
+    """Open a job file, or make it from the source; without a path it is removed at the end.
+
+    Raises ConfigurationError where the file is in use, damaged, or of another job.
+    """
+    thread = Thread()
+    try:
+        with _place(path) as place:
+            resumed = place.exists()
+            if not resumed:
+                await _load(place, source, operation, server_url, thread, watch)
+            journal = await thread.run(Journal, place)
+            try:
+                if resumed:
+                    await _check_same(journal, source, operation, server_url, thread, watch)
+                yield Job(journal, thread, resumed)
+            finally:
+                await thread.run(journal.close)
+    finally:
+        thread.close()
+
+
+@contextmanager
+def _place(path: Path | None) -> Iterator[Path]:
+    if path is None:
+        with tempfile.TemporaryDirectory(prefix="novu-bulk-") as folder:
+            yield Path(folder) / "job"
+        return
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"the job file {path} cannot be made: something else is there")
+    lock = JobLock(path)
+    try:
+        yield path
+    finally:
+        lock.release()
+
+
+async def _load(
+    path: Path,
+    source: Source | None,
+    operation: Operation,
+    server_url: str,
+    thread: Thread,
+    watch: Watch,
+) -> None:
+    if source is None:
+        raise InvalidRequestError(
+            f"the job file {path} does not exist: records are needed to make it", "records"
+        )
+    with explained(path):
+        loader = await thread.run(Loader, path, operation)
+        try:
+            async for rows in read_all(source, operation, thread):
+                await thread.run(loader.add, rows)
+                watch("reading", loader.fingerprint.rows)
+            watch("merging", loader.fingerprint.rows)
+            await thread.run(loader.finish, {"server_url": server_url, **_describe(source)})
+        except BaseException:
+            await thread.run(loader.discard)
+            raise
+
+
+async def read_all(
+    source: Source, operation: Operation, thread: Thread
+) -> AsyncIterator[list[Row | Invalid]]:
+    """Yield the rows of a source in lists; files are read in the thread."""
+    if isinstance(source, FileSource):
+        rows = source.rows(operation)
+        try:
+            while some := await thread.run(_take, rows, _FILE_ROWS):
+                yield some
+        finally:
+            await thread.run(rows.close)
+    elif isinstance(source, IterableSource):
+        source.prepare(operation)
+        line = 0
+        async for items in source.batches(_ITEMS):
+            yield [source.convert(line + i, item, operation) for i, item in enumerate(items, 1)]
+            line += len(items)
+
+
+def _take(rows: Iterator[Row | Invalid], size: int) -> list[Row | Invalid]:
+    return list(islice(rows, size))
+
+
+async def _check_same(
+    journal: Journal,
+    source: Source | None,
+    operation: Operation,
+    server_url: str,
+    thread: Thread,
+    watch: Watch,
+) -> None:
+    meta = journal.meta
+    for name, now, what in (
+        ("operation", operation, "operation"),
+        ("server_url", server_url, "server"),
+    ):
+        if meta[name] != now:
+            raise ConfigurationError(
+                f"the job file {journal.path} is for the {what} {meta[name]}, not {now}: "
+                "choose another job file"
+            )
+    await thread.run(journal.check)
+    if source is None:
+        return
+    fingerprint = Fingerprint()
+    async for rows in read_all(source, operation, thread):
+        await thread.run(fingerprint.add, rows)
+        watch("reading", fingerprint.rows)
+    if str(fingerprint) != meta["fingerprint"]:
+        raise ConfigurationError(
+            f"the job file {journal.path} was made from another input ({meta['rows']} rows of "
+            f"{meta['source']}; now {fingerprint.rows} rows): give that input again, or choose "
+            "another job file"
+        )
+
+
+def _describe(source: Source) -> dict[str, Any]:
+    constants = {name: str(value) for name, value in source.columns.constants.items()}
+    return {
+        "source": source.name,
+        "format": source.format,
+        "delimiter": source.delimiter,
+        "header": source.header,
+        "names": dict(source.columns.names),
+        "constants": constants,
+    }
+
+
+def shape_of(journal: Journal) -> Shape:
+    """Return how the input of a job was written."""
+    meta = journal.meta
+    columns = Columns(meta["names"], meta["constants"])
+    return Shape(meta["format"], meta["delimiter"], tuple(meta["header"]), columns)
+
+
+def read_job(path: str | Path) -> Report:
+    """Return what a job has done so far, also while it runs in another process.
+
+    Raises ConfigurationError where the file is missing, damaged, or no job file.
+    """
+    journal = Journal(Path(path), read_only=True)
+    try:
+        return journal.report(job=str(path), resumed=True)
+    finally:
+        journal.close()
+
+
+def read_outcomes(path: str | Path) -> Iterator[Outcome]:
+    """Yield what became of each row of a job that is dealt with, in no particular order."""
+    journal = Journal(Path(path), read_only=True)
+    try:
+        yield from journal.outcomes()
+    finally:
+        journal.close()

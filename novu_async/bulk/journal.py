@@ -1,0 +1,234 @@
+# ruff: noqa: S608, the queries are put together from this package's constants only
+"""The job file: every row of a job and what became of it, in one SQLite file.
+
+A file that exists is loaded completely. Outcomes are committed in batches (WAL, synchronous=NORMAL:
+kill -9 loses the last fraction of a second, a power cut a little more); what was sent and not
+recorded is sent again, which changes nothing on the server. Used from one thread.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from novu_async.bulk.loader import (
+    APPLICATION_ID,
+    DONE,
+    DUPLICATE,
+    FAILED,
+    FORMAT_VERSION,
+    VERIFIED,
+    WAITING,
+)
+from novu_async.bulk.plan import Reason, Stored
+from novu_async.bulk.reasons import Failure
+from novu_async.bulk.records import Invalid, Row
+from novu_async.bulk.report import Outcome, Report, Status
+from novu_async.errors import ConfigurationError
+
+_ROW = (
+    "line, subscriber_id, provider_id, integration_identifier, token, webhook_url, channel, extra"
+)
+_MAX_REASONS = 20
+_EXAMPLES = 3
+_STATUS: dict[int, Status] = {
+    DONE: "done",
+    VERIFIED: "done",
+    FAILED: "failed",
+    DUPLICATE: "duplicate",
+}
+
+
+class Settled(NamedTuple):
+    """What became of one row of the job file; `failure` is None where all is well."""
+
+    row_id: int
+    state: int
+    failure: Failure | None = None
+
+
+class FailedRow(NamedTuple):
+    """A row for the failures file."""
+
+    row: Row | Invalid
+    failure: Failure
+
+
+class Journal:
+    """An existing job file."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        with explained(path):
+            self._db = _connect(path, read_only=read_only)
+            self.meta = self._read_meta()
+
+    def _read_meta(self) -> dict[str, Any]:
+        return {name: json.loads(value) for name, value in self._db.execute("SELECT * FROM meta")}
+
+    def check(self) -> None:
+        """Raise ConfigurationError where the file is damaged."""
+        with explained(self.path):
+            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+
+    def read(self, state: int, after_id: int, limit: int) -> list[Stored]:
+        """Return the next rows in a state, in the order in which they are sent."""
+        rows = self._db.execute(
+            f"SELECT id, {_ROW} FROM rows WHERE id > ? AND state = ? ORDER BY id LIMIT ?",
+            (after_id, state, limit),
+        )
+        return [Stored(row[0], Row._make(row[1:])) for row in rows]
+
+    def record(self, settled: Iterable[Settled], **totals: float) -> None:
+        """Commit what became of some rows, and add to the totals of the job."""
+        with explained(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany(
+                    "UPDATE rows SET state = ?, reason = ?, detail = ?, retryable = ? WHERE id = ?",
+                    [_as_update(one) for one in settled],
+                )
+                for name, value in totals.items():
+                    self.meta[name] = self.meta.get(name, 0) + value
+                    self._set(name, self.meta[name])
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _set(self, name: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+
+    def counts(self) -> dict[int, int]:
+        """Return how many rows are in each state."""
+        found = self._db.execute("SELECT state, count(*) FROM rows GROUP BY state")
+        return dict.fromkeys((WAITING, DONE, FAILED, DUPLICATE, VERIFIED), 0) | dict(found)
+
+    def report(self, **more: Any) -> Report:
+        """Return what the job did so far."""
+        with explained(self.path):
+            counts, meta = self.counts(), self.meta
+            return Report(
+                operation=meta["operation"],
+                rows=meta["rows"],
+                done=counts[DONE] + counts[VERIFIED],
+                failed=counts[FAILED],
+                waiting=counts[WAITING],
+                invalid=meta["invalid"],
+                duplicates=counts[DUPLICATE],
+                verified=counts[VERIFIED],
+                subscribers=meta["subscribers"],
+                writes=meta["writes"],
+                requests=meta.get("requests", 0),
+                seconds=meta.get("seconds", 0.0),
+                failures=tuple(self._reasons("rows", f"state = {FAILED}")),
+                invalid_reasons=tuple(self._reasons("invalid", "true")),
+                server_url=meta.get("server_url", ""),
+                source=meta.get("source", ""),
+                **more,
+            )
+
+    def _reasons(self, table: str, condition: str) -> Iterator[Reason]:
+        retryable = "max(retryable)" if table == "rows" else "0"
+        found = self._db.execute(
+            f"SELECT reason, count(*) AS rows, {retryable} FROM {table} WHERE {condition} "
+            f"GROUP BY reason ORDER BY rows DESC, reason LIMIT {_MAX_REASONS}"
+        ).fetchall()
+        for reason, count, can_help in found:
+            lines = self._db.execute(
+                f"SELECT line FROM {table} WHERE {condition} AND reason = ? "
+                f"ORDER BY line LIMIT {_EXAMPLES}",
+                (reason,),
+            )
+            yield Reason(reason, count, tuple(line for (line,) in lines), bool(can_help))
+
+    def failed_rows(self) -> Iterator[FailedRow]:
+        """Yield the rows that failed, then those that were invalid, each in the input's order."""
+        found = self._db.execute(
+            f"SELECT {_ROW}, reason, detail, retryable FROM rows WHERE state = {FAILED} "
+            "ORDER BY line"
+        )
+        for row in found:
+            yield FailedRow(Row._make(row[:8]), Failure(row[8], row[9], bool(row[10])))
+        for line, reason, values in self._invalid():
+            yield FailedRow(Invalid(line, reason, values), Failure(reason))
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield what became of every row that is dealt with, in no particular order."""
+        found = self._db.execute(
+            f"SELECT {_ROW}, state, reason, detail, retryable FROM rows "
+            f"WHERE state != {WAITING} ORDER BY id"
+        )
+        for row in found:
+            record = Row._make(row[:8]).record
+            reason, detail, retryable = row[9:]
+            yield Outcome(
+                _STATUS[row[8]], record, row[0], reason or "", detail or "", bool(retryable)
+            )
+        for line, reason, _ in self._invalid():
+            yield Outcome("invalid", None, line, reason)
+
+    def _invalid(self) -> sqlite3.Cursor:
+        return self._db.execute("SELECT line, reason, fields FROM invalid ORDER BY id")
+
+    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a query on the rows."""
+        return self._db.execute(sql, values).fetchall()
+
+    def close(self) -> None:
+        """Close the file; its write-ahead log is folded in."""
+        self._db.close()
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite says about a job file into an error that says what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ConfigurationError(
+            f"the job file {path} cannot be used: {error}; put that right (free space, rights), "
+            "then run the same command again"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise ConfigurationError(
+            f"{path} is damaged, or not a job file: {error}; if it is the job's, delete it and run "
+            "the same command again, which sends everything once more and does no harm"
+        ) from error
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rw"
+    if not path.is_file():
+        raise ConfigurationError(f"the job file {path} does not exist")
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10
+    )
+    try:
+        _check_version(db, path)
+        if not read_only:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA cache_size = -16384")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _check_version(db: sqlite3.Connection, path: Path) -> None:
+    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise sqlite3.DatabaseError("it was not made by a bulk job")
+    if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT_VERSION:
+        raise ConfigurationError(f"the job file {path} was made by another version")
+
+
+def _as_update(one: Settled) -> tuple[Any, ...]:
+    failure = one.failure
+    if failure is None:
+        return one.state, None, None, None, one.row_id
+    return one.state, failure.reason, failure.detail, failure.retryable, one.row_id

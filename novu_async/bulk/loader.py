@@ -1,0 +1,180 @@
+# ruff: noqa: S608, the queries are put together from this package's constants only
+"""Loading: the whole input into a new job file, merged and complete before anything is sent.
+
+Rows are put into a temporary table as they come, sorted by SQLite (outside of memory), and copied
+to the job file so that the rows of one write stand together. The file gets its name last: a job
+file that exists is complete.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from novu_async._clock import Clock
+from novu_async.bulk.plan import channel_key, count_requests, count_writes, mark_duplicates
+from novu_async.bulk.records import Invalid, Operation, Row
+
+APPLICATION_ID = 0x4E6F7675  # "Novu", so that a file says what it is
+FORMAT_VERSION = 1
+
+WAITING, DONE, FAILED, DUPLICATE, VERIFIED = range(5)
+
+_COLUMNS = """
+  line INTEGER NOT NULL, subscriber_id TEXT NOT NULL, provider_id TEXT NOT NULL,
+  integration_identifier TEXT NOT NULL, token TEXT, webhook_url TEXT, channel TEXT, extra TEXT"""
+
+_SCHEMA = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {FORMAT_VERSION};
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE rows (id INTEGER PRIMARY KEY, {_COLUMNS},
+  state INTEGER NOT NULL, reason TEXT, detail TEXT, retryable INTEGER);
+CREATE TABLE invalid (id INTEGER PRIMARY KEY, line INTEGER NOT NULL, reason TEXT NOT NULL,
+  fields TEXT);
+CREATE INDEX failed_rows ON rows (reason, line) WHERE state = {FAILED};
+CREATE TEMP TABLE loaded (id INTEGER PRIMARY KEY, {_COLUMNS});
+"""
+_NAMES = (
+    "line, subscriber_id, provider_id, integration_identifier, token, webhook_url, channel, extra"
+)
+_CACHE_KIBIBYTES = 16_384
+
+
+class Fingerprint:
+    """What tells one input from another, whatever the order of its rows."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+        self.rows = 0
+
+    def add(self, rows: Iterable[Row | Invalid]) -> None:
+        """Take in some rows."""
+        for row in rows:
+            text = row.values or "" if isinstance(row, Invalid) else "\0".join(map(str, row[1:7]))
+            digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+            self._sum += int.from_bytes(digest, "big")
+            self.rows += 1
+
+    def __str__(self) -> str:
+        return f"{self.rows}-{self._sum % 2**128:032x}"
+
+
+class Totals:
+    """Counts that are known once the input is merged."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.subscribers = self.writes = self.planned_requests = self.tokens = self.duplicates = 0
+        self._operation = operation
+        self._last_subscriber: str | None = None
+
+    def add(self, subscriber_id: str, rows: int, webhooks: int, token_bytes: int) -> None:
+        """Take in what of one channel is to be sent: rows without a webhook URL, and with one."""
+        if subscriber_id != self._last_subscriber:
+            self.subscribers += 1
+            self._last_subscriber = subscriber_id
+        writes = webhooks + count_writes(rows, self._operation)
+        self.writes += writes
+        self.planned_requests += count_requests(writes, token_bytes, self._operation)
+        self.tokens += rows if token_bytes else 0
+
+
+class Loader:
+    """A job file in the making; used from one thread."""
+
+    def __init__(self, path: Path, operation: Operation) -> None:
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._operation = operation
+        self.fingerprint = Fingerprint()
+        self.totals = Totals(operation)
+        self.invalid = 0
+        self._began = Clock.monotonic()
+        self._part.unlink(missing_ok=True)
+        os.close(os.open(self._part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        self._db = sqlite3.connect(self._part, isolation_level=None)
+        self._db.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;"
+            f"PRAGMA main.cache_size = -{_CACHE_KIBIBYTES};"
+            f"PRAGMA temp.cache_size = -{_CACHE_KIBIBYTES};" + _SCHEMA
+        )
+        self._db.execute("BEGIN")
+
+    def add(self, rows: list[Row | Invalid]) -> None:
+        """Take in some rows, in the order of the input."""
+        self.fingerprint.add(rows)
+        invalid = [row for row in rows if isinstance(row, Invalid)]
+        self.invalid += len(invalid)
+        self._db.executemany(
+            f"INSERT INTO temp.loaded ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            rows if not invalid else [row for row in rows if isinstance(row, Row)],
+        )
+        if invalid:
+            self._db.executemany(
+                "INSERT INTO invalid (line, reason, fields) VALUES (?, ?, ?)", invalid
+            )
+
+    def finish(self, meta: Mapping[str, Any]) -> None:
+        """Merge what was taken in, and give the job file its name."""
+        self._db.executemany(
+            f"INSERT INTO rows ({_NAMES}, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            self._merged(),
+        )
+        facts = {
+            **meta,
+            "operation": self._operation,
+            "fingerprint": str(self.fingerprint),
+            "rows": self.fingerprint.rows,
+            "invalid": self.invalid,
+            "seconds": Clock.monotonic() - self._began,
+            **{name: getattr(self.totals, name) for name in _TOTALS},
+        }
+        self._db.executemany(
+            "INSERT INTO meta VALUES (?, ?)",
+            [(name, json.dumps(value)) for name, value in facts.items()],
+        )
+        self._db.execute("COMMIT")
+        self._db.close()
+        _sync(self._part)
+        os.replace(self._part, self._path)
+        _sync(self._path.parent)
+
+    def _merged(self) -> Iterator[tuple[Any, ...]]:
+        cursor = self._db.execute(
+            f"SELECT {_NAMES} FROM temp.loaded ORDER BY subscriber_id, provider_id, "
+            "integration_identifier, webhook_url IS NULL, id"
+        )
+        for key, rows in groupby(map(Row._make, cursor), key=channel_key):
+            plain = webhooks = token_bytes = 0
+            for row, reason in mark_duplicates(rows):
+                if reason:
+                    self.totals.duplicates += 1
+                    yield (*row, DUPLICATE, reason)
+                else:
+                    webhooks += row.webhook_url is not None
+                    plain += row.webhook_url is None
+                    token_bytes += len((row.token or "").encode())
+                    yield (*row, WAITING, None)
+            self.totals.add(key[0], plain, webhooks, token_bytes)
+
+    def discard(self) -> None:
+        """Give up; nothing is left behind."""
+        self._db.close()
+        self._part.unlink(missing_ok=True)
+
+
+_TOTALS = ("subscribers", "writes", "planned_requests", "tokens", "duplicates")
+
+
+def _sync(path: Path) -> None:
+    with suppress(OSError):  # a folder cannot be opened on Windows
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,299 @@
+"""Readers: a file, a query or any iterable as a source of rows, read as a stream.
+
+What is wrong with the whole source (missing, empty, no header, not UTF-8) is an InvalidRequestError
+before any row is given; what is wrong with one line is one `Invalid` and nothing else is lost.
+"""
+
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import IO, Any, Literal
+
+from novu_async.bulk import _duckdb
+from novu_async.bulk.delimited import read_delimited, read_header
+from novu_async.bulk.files import Stream, open_stream, readable
+from novu_async.bulk.jsonlines import read_json_lines
+from novu_async.bulk.lines import Lines
+from novu_async.bulk.records import Columns, Invalid, Operation, Row, convert, make_row
+from novu_async.errors import InvalidRequestError
+
+Format = Literal["csv", "jsonl"]
+Item = tuple[int, Mapping[str, Any]] | Invalid
+Origin = str | os.PathLike[str] | IO[Any]
+
+_FETCHED_ROWS = 1000
+
+
+class Source:
+    """Where the rows of a job come from; made by the `read_...` functions, read once.
+
+    - `name`: for messages.
+    - `format`, `delimiter`, `header`: the shape of a failures file that fits this source.
+      A file's are known once its reading has begun.
+    """
+
+    def __init__(self, name: str, columns: Columns, *, only_retryable: bool = False) -> None:
+        self.name = name
+        self.columns = columns
+        self.format: Format = "jsonl"
+        self.delimiter = ","
+        self.header: tuple[str, ...] = ()
+        self._only_retryable = only_retryable
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def check_header(self, header: Iterable[str], operation: Operation) -> None:
+        """Keep the names of the columns; raise InvalidRequestError where one is missing."""
+        self.header = tuple(header)
+        missing = _missing_columns(self.columns, self.header, operation)
+        twice = {name for name in self.columns.names.values() if self.header.count(name) > 1}
+        if missing:
+            raise InvalidRequestError(self._explain_missing(missing), "records")
+        if twice:
+            raise InvalidRequestError(f"{self.name} has {min(twice)!r} in two columns", "records")
+
+    def _explain_missing(self, missing: list[str]) -> str:
+        shown = ", ".join(name[:40] for name in self.header[:20])
+        return (
+            f"{self.name} has no column {missing[0]!r}; its first line is read as the names of the "
+            f"columns: {shown}. Name the columns subscriber_id, provider_id and token there, or "
+            "say what they are called (columns), or give a value for all rows (constants)"
+        )
+
+    def wants(self, values: Mapping[str, Any]) -> bool:
+        """Tell whether a row is read: `only_retryable` passes over what cannot succeed."""
+        return not (self._only_retryable and str(values.get("retryable", "")).lower() == "false")
+
+
+def _missing_columns(columns: Columns, header: tuple[str, ...], operation: Operation) -> list[str]:
+    def lacks(name: str) -> bool:
+        column = columns.column_of(name)
+        return column is not None and column not in header
+
+    missing = [name for name in ("subscriber_id", "provider_id") if lacks(name)]
+    if operation != "delete" and lacks("token") and lacks("webhook_url"):
+        missing.append("token")
+    missing = [columns.column_of(name) or name for name in missing]
+    return missing + [name for name in columns.names.values() if name not in (*header, *missing)]
+
+
+class FileSource(Source):
+    """A file, a path or a query: read in a thread, so that the event loop is never blocked."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        columns: Columns,
+        *,
+        file_format: Format | None = None,
+        delimiter: str | None = None,
+        only_retryable: bool = False,
+    ) -> None:
+        super().__init__(_name_of(origin), columns, only_retryable=only_retryable)
+        self._origin = origin
+        self._format = file_format
+        self._delimiter = delimiter
+
+    def rows(self, operation: Operation) -> Generator[Row | Invalid, None, None]:
+        """Read the rows, one at a time."""
+        with readable(self.name), open_stream(self._origin, self.name) as stream:
+            if stream.kind == "parquet":
+                yield from self._query(_duckdb.select_all(self._origin, self.name), operation)
+                return
+            self.format = self._format or stream.kind
+            yield from self._convert(self._items(stream, operation), operation)
+
+    def _items(self, stream: Stream, operation: Operation) -> Iterator[Item]:
+        lines = Lines(stream.read)
+        if self.format == "jsonl":
+            return read_json_lines(lines)
+        header = read_header(lines, self.name, self._delimiter)
+        self.delimiter = header.delimiter
+        self.check_header(header.names, operation)
+        return read_delimited(lines, header, self.columns.has)
+
+    def _convert(self, items: Iterable[Item], operation: Operation) -> Iterator[Row | Invalid]:
+        for item in items:
+            if isinstance(item, Invalid):
+                yield item
+            elif self.wants(item[1]):
+                yield make_row(*item, self.columns, operation)
+
+    def _query(self, sql: str, operation: Operation) -> Iterator[Row | Invalid]:
+        self.format = "csv"
+        names, rows = _duckdb.select(sql)
+        self.check_header(names, operation)
+        items = ((number, dict(zip(names, row, strict=True))) for number, row in enumerate(rows, 1))
+        yield from self._convert(items, operation)
+
+
+class QuerySource(FileSource):
+    """Any SQL that DuckDB can run over files."""
+
+    def rows(self, operation: Operation) -> Generator[Row | Invalid, None, None]:
+        """Run the query and read its rows, one at a time."""
+        with readable("the query"):
+            yield from self._query(str(self._origin), operation)
+
+
+class IterableSource(Source):
+    """An iterable or async iterable of records, or the rows of a database cursor."""
+
+    def __init__(self, items: Iterable[Any] | AsyncIterable[Any], columns: Columns) -> None:
+        super().__init__("records", columns)
+        self.items = items
+        self.header = tuple(
+            column for name in _PLAIN_HEADER if (column := columns.column_of(name)) is not None
+        )
+        self._names = _cursor_columns(items)
+
+    def prepare(self, operation: Operation) -> None:
+        """Check the columns of a cursor before any row is read."""
+        if self._names:
+            self.check_header(self._names, operation)
+
+    def convert(self, line: int, item: Any, operation: Operation) -> Row | Invalid:
+        """Turn one item into a row."""
+        if self._names and isinstance(item, tuple):
+            item = dict(zip(self._names, item, strict=False))
+        return convert(line, item, self.columns, operation)
+
+    async def batches(self, size: int) -> AsyncIterator[list[Any]]:
+        """Yield the items in lists."""
+        if isinstance(self.items, AsyncIterable):
+            batch: list[Any] = []
+            async for item in self.items:
+                batch.append(item)
+                if len(batch) >= size:
+                    yield batch
+                    batch = []
+            yield batch
+            return
+        items = iter(self.items) if isinstance(self.items, Iterable) else _fetch_all(self.items)
+        while batch := list(islice(items, size)):
+            yield batch
+
+
+_PLAIN_HEADER = ("subscriber_id", "provider_id", "token", "integration_identifier")
+
+
+def _cursor_columns(items: object) -> tuple[str, ...]:
+    description = getattr(items, "description", None)
+    if not isinstance(description, Iterable):
+        return ()
+    return tuple(str(column[0]) for column in description)
+
+
+def _fetch_all(cursor: Any) -> Iterator[Any]:
+    while rows := cursor.fetchmany(_FETCHED_ROWS):
+        yield from rows
+
+
+def _name_of(origin: Origin) -> str:
+    if isinstance(origin, str | os.PathLike):
+        return "standard input" if origin == "-" else os.fspath(origin)
+    name = getattr(origin, "name", None)
+    return name if isinstance(name, str) else "the file"
+
+
+def as_source(records: Any) -> Source:
+    """Return a source for whatever a user gives as records."""
+    if isinstance(records, Source):
+        return records
+    if isinstance(records, str | os.PathLike) or hasattr(records, "read"):
+        return FileSource(records, Columns())
+    return read_rows(records)
+
+
+def read_file(
+    path: Origin,
+    *,
+    columns: Mapping[str, str] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    delimiter: str | None = None,
+    only_retryable: bool = False,
+) -> FileSource:
+    """Read CSV, JSON Lines, gzip of both, or Parquet: the content decides, not the name.
+
+    - `path`: a path, `"-"` for standard input, or an open file.
+    - `columns`: our field to the name of its column, such as
+      `{"subscriber_id": "external_user_id"}`.
+    - `constants`: fields that have one value in all rows, such as `{"provider_id": "fcm"}`.
+    - `delimiter`: of CSV; without it the header decides between comma, semicolon, tab and bar.
+    - `only_retryable`: of a failures file, pass over the rows that cannot succeed as they are.
+
+    Raises InvalidRequestError, when the reading begins, for a source that is no use as a whole.
+    """
+    return FileSource(
+        path, _columns(columns, constants), delimiter=delimiter, only_retryable=only_retryable
+    )
+
+
+def read_csv(
+    path: Origin,
+    *,
+    columns: Mapping[str, str] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    delimiter: str | None = None,
+    only_retryable: bool = False,
+) -> FileSource:
+    """Read CSV with a header, or gzip of it; the arguments are those of `read_file`."""
+    return FileSource(
+        path,
+        _columns(columns, constants),
+        file_format="csv",
+        delimiter=delimiter,
+        only_retryable=only_retryable,
+    )
+
+
+def read_jsonl(
+    path: Origin,
+    *,
+    columns: Mapping[str, str] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    only_retryable: bool = False,
+) -> FileSource:
+    """Read one JSON object per line, or gzip of it; the arguments are those of `read_file`."""
+    return FileSource(
+        path, _columns(columns, constants), file_format="jsonl", only_retryable=only_retryable
+    )
+
+
+def read_select(
+    sql: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> FileSource:
+    """Read the rows of a DuckDB query over files (extra `parquet`).
+
+    The query names the columns: `select user_id as subscriber_id, 'fcm' as provider_id, token
+    from 'export.parquet'`. Raises ConfigurationError where DuckDB is not installed.
+    """
+    return QuerySource(sql, _columns(columns, constants))
+
+
+def read_rows(
+    items: Iterable[Any] | AsyncIterable[Any],
+    *,
+    columns: Mapping[str, str] | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> IterableSource:
+    """Read an iterable, an async iterable, or the rows of a DB-API cursor or SQLAlchemy result.
+
+    It is iterated in the event loop's thread: what takes long to give its next row should be an
+    async iterable.
+    """
+    if not isinstance(items, Iterable | AsyncIterable) and not hasattr(items, "fetchmany"):
+        raise InvalidRequestError(
+            "records must be a path, a file, an iterable or an async iterable, "
+            f"not {type(items).__name__}",
+            "records",
+        )
+    return IterableSource(items, _columns(columns, constants))
+
+
+def _columns(columns: Mapping[str, str] | None, constants: Mapping[str, Any] | None) -> Columns:
+    return Columns(columns or {}, constants or {})

@@ -1,0 +1,47 @@
+"""Why a row failed, in words that group well, and whether sending it again can help."""
+
+from attrs import frozen
+
+from novu_async import errors
+from novu_async.errors import NovuError
+
+_MAX_DETAIL = 300
+
+_REASONS: tuple[tuple[type[NovuError], str, bool], ...] = (
+    (errors.InvalidRequestError, "refused before sending", False),
+    (errors.SubscriberNotFoundError, "no such subscriber", False),
+    (errors.IntegrationNotFoundError, "no active integration of this provider", False),
+    (errors.DeviceTokenLimitError, "too many device tokens in the channel", False),
+    (errors.DeviceTokensNotStoredError, "acknowledged but not stored", True),
+    (errors.ValidationErrorDto, "refused by the API", False),
+    (errors.PayloadTooLargeError, "too large for the API", False),
+    (errors.AuthenticationError, "API key refused", False),
+    (errors.PermissionDeniedError, "API key may not do this", False),
+    (errors.ConflictError, "conflict", True),
+    (errors.RateLimitError, "rate limit", True),
+    (errors.APITimeoutError, "no answer in time", True),
+    (errors.APIConnectionError, "no connection", True),
+)
+
+NOT_READ_BACK = "not stored when read back"
+STILL_READ_BACK = "still stored when read back"
+
+
+@frozen
+class Failure:
+    """Why a row failed: `reason` is one of few phrases, `detail` what was said this time."""
+
+    reason: str
+    detail: str = ""
+    retryable: bool = False
+
+
+def explain(error: NovuError) -> Failure:
+    """Say why a write failed, by the class of its error."""
+    detail = " ".join(error.message.split())[:_MAX_DETAIL]
+    for cls, reason, retryable in _REASONS:
+        if isinstance(error, cls):
+            return Failure(reason, detail, retryable)
+    if isinstance(error, errors.APIError):
+        return Failure(f"status {error.status_code}", detail, error.status_code >= 500)
+    return Failure(type(error).__name__, detail)

@@ -1,0 +1,256 @@
+"""Records: what one row of a bulk job says, and how any row becomes one that was checked."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple, cast
+from uuid import UUID
+
+from attrs import define, field, frozen
+
+from novu_async import _checks
+from novu_async._secrets import describe_url, fingerprint
+from novu_async.errors import InvalidRequestError
+from novu_async.providers import is_push
+
+Operation = Literal["append", "replace", "remove", "delete", "verify"]
+
+FIELDS = (
+    "subscriber_id",
+    "provider_id",
+    "token",
+    "integration_identifier",
+    "webhook_url",
+    "channel",
+)
+"""The fields of a row; a tuple gives the first four in this order."""
+
+ADDED_COLUMNS = ("reason", "retryable")
+"""What a failures file has beside the columns of the input; ignored when it is read again."""
+
+
+def _describe_token(token: object) -> str:
+    return f"<token {fingerprint(str(token))}>"
+
+
+@frozen
+class DeviceToken:
+    """One device token of one subscriber.
+
+    Without `integration_identifier` the API takes the newest active integration of the provider.
+    """
+
+    subscriber_id: str
+    provider_id: str
+    token: str = field(repr=_describe_token)
+    integration_identifier: str | None = None
+
+
+@frozen
+class WebhookUrl:
+    """The webhook URL of one subscriber for a chat provider, with its channel where it needs one.
+
+    A subscriber has one such URL per integration: a later row replaces an earlier one.
+    """
+
+    subscriber_id: str
+    provider_id: str
+    webhook_url: str = field(repr=describe_url)
+    channel: str | None = None
+    integration_identifier: str | None = None
+
+
+Record = DeviceToken | WebhookUrl | Mapping[str, Any] | tuple[Any, ...] | list[Any]
+"""What an iterable may give: a tuple is (subscriber_id, provider_id, token), or one more for the
+integration_identifier; a dict has the fields of DeviceToken or WebhookUrl."""
+
+
+class Row(NamedTuple):
+    """A checked row; `line` counts lines of a file or items of an iterable, from 1."""
+
+    line: int
+    subscriber_id: str
+    provider_id: str
+    integration_identifier: str = ""
+    token: str | None = None
+    webhook_url: str | None = None
+    channel: str | None = None
+    extra: str | None = None
+
+    @property
+    def record(self) -> DeviceToken | WebhookUrl:
+        """The row as a user gave it."""
+        identifier = self.integration_identifier or None
+        if self.webhook_url is not None:
+            return WebhookUrl(
+                self.subscriber_id, self.provider_id, self.webhook_url, self.channel, identifier
+            )
+        return DeviceToken(self.subscriber_id, self.provider_id, self.token or "", identifier)
+
+    def __repr__(self) -> str:
+        return f"Row(line={self.line}, {self.record!r})"
+
+
+class Invalid(NamedTuple):
+    """A row that cannot be used, why, and its values as far as they could be read (JSON)."""
+
+    line: int
+    reason: str
+    values: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Invalid(line={self.line}, reason={self.reason!r})"
+
+
+@define
+class Columns:
+    """Under which names a source has the fields of a row.
+
+    - `names`: our field to the source's column, for the fields that are called otherwise there.
+    - `constants`: fields that have one value in all rows; they win over a column.
+    """
+
+    names: Mapping[str, str] = field(factory=dict)
+    constants: Mapping[str, Any] = field(factory=dict)
+    _sources: list[tuple[str, str]] = field(init=False, repr=False)
+    _known: frozenset[str] = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        for name in (*self.names, *self.constants):
+            if name not in FIELDS:
+                raise InvalidRequestError(
+                    f"{name!r} is no field of a row; the fields are {', '.join(FIELDS)}", "columns"
+                )
+        self._sources = [
+            (name, self.names.get(name, name)) for name in FIELDS if name not in self.constants
+        ]
+        self._known = frozenset({*(column for _, column in self._sources), *ADDED_COLUMNS})
+
+    def column_of(self, name: str) -> str | None:
+        """The column that has a field; None where the field is a constant."""
+        return None if name in self.constants else self.names.get(name, name)
+
+    def has(self, column: str) -> bool:
+        """Tell whether a column of the source holds a field."""
+        return any(column == own for _, own in self._sources)
+
+    def row(self, line: int, values: Mapping[str, Any], operation: Operation) -> Row:
+        """Check the values of one row; raise InvalidRequestError where they are no use."""
+        fields = {name: values[column] for name, column in self._sources if column in values}
+        fields.update(self.constants)
+        extra = None
+        if not (self._known >= values.keys()):
+            extra = dump_values({k: v for k, v in values.items() if k not in self._known})
+        return check_row(line, fields, operation, extra)
+
+
+def convert(line: int, item: Any, columns: Columns, operation: Operation) -> Row | Invalid:
+    """Turn one item of an iterable into a row, or into what is wrong with it."""
+    values = _values_of(item, columns)
+    if values is None:
+        return Invalid(line, f"a row must be a DeviceToken, a dict or a tuple, not {_kind(item)}")
+    return make_row(line, values, columns, operation)
+
+
+def make_row(
+    line: int, values: Mapping[str, Any], columns: Columns, operation: Operation
+) -> Row | Invalid:
+    """Turn the values of one row into a row, or into what is wrong with them."""
+    try:
+        return columns.row(line, values, operation)
+    except InvalidRequestError as error:
+        return Invalid(line, error.message, dump_values(values))
+
+
+def check_row(
+    line: int, fields: Mapping[str, Any], operation: Operation, extra: str | None = None
+) -> Row:
+    """Check the fields of one row by the rules of a single call."""
+    subscriber_id = _checks.check_subscriber_id(_as_id(fields.get("subscriber_id")))
+    provider_id = _checks.check_provider_id(fields.get("provider_id"))
+    identifier = _given(fields, "integration_identifier")
+    if identifier is not None:
+        _checks.check_integration_identifier(identifier)
+    if operation == "delete":
+        if identifier is not None:
+            raise InvalidRequestError(
+                "delete removes all channels of a provider: leave integration_identifier out",
+                "integration_identifier",
+            )
+        return Row(line, subscriber_id, provider_id, extra=extra)
+    url = _given(fields, "webhook_url")
+    if url is not None:
+        channel = _check_webhook(fields, provider_id, operation)
+        return Row(line, subscriber_id, provider_id, identifier or "", None, url, channel, extra)
+    token = _checks.check_device_token(fields.get("token"))
+    return Row(line, subscriber_id, provider_id, identifier or "", token, None, None, extra)
+
+
+def _check_webhook(fields: Mapping[str, Any], provider_id: str, operation: Operation) -> str | None:
+    _checks.check_text(fields["webhook_url"], "webhook_url")
+    if _given(fields, "token") is not None:
+        raise InvalidRequestError("a row has a token or a webhook_url, not both", "webhook_url")
+    if is_push(provider_id):
+        raise InvalidRequestError(f"{provider_id} takes a token, not a webhook_url", "webhook_url")
+    if operation == "remove":
+        raise InvalidRequestError(
+            "a webhook_url goes only with its provider: use the operation delete", "webhook_url"
+        )
+    channel = _given(fields, "channel")
+    return None if channel is None else _checks.check_text(channel, "channel")
+
+
+def _given(fields: Mapping[str, Any], name: str) -> Any:
+    value = fields.get(name)
+    return None if value == "" else value
+
+
+def _as_id(value: Any) -> Any:
+    """Take the numbers and UUIDs that databases have as ids."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _values_of(item: Any, columns: Columns) -> Mapping[str, Any] | None:
+    if isinstance(item, DeviceToken | WebhookUrl):
+        own = {name: getattr(item, name, None) for name in FIELDS}
+        return {columns.names.get(name, name): value for name, value in own.items()}
+    if isinstance(item, Mapping):
+        return item
+    mapping = getattr(item, "_mapping", None)  # a row of SQLAlchemy
+    if isinstance(mapping, Mapping):
+        return mapping
+    if isinstance(item, tuple | list) and not hasattr(item, "keys"):
+        return _name_values(item, getattr(item, "_fields", None), columns)
+    if callable(getattr(item, "keys", None)):  # sqlite3.Row, asyncpg.Record
+        return {name: item[name] for name in item.keys()}  # noqa: SIM118, not a dict
+    return None
+
+
+def _name_values(
+    item: Iterable[Any], names: Iterable[str] | None, columns: Columns
+) -> Mapping[str, Any] | None:
+    values = tuple(item)
+    if names is None:
+        wanted = [name for name in FIELDS[:4] if name not in columns.constants]
+        if len(values) > len(wanted):
+            return None
+        names = [columns.names.get(name, name) for name in wanted]
+    return dict(zip(names, values, strict=False))
+
+
+def dump_values(values: Mapping[str, Any]) -> str:
+    """Write the values of a row as JSON; what JSON does not know becomes its text."""
+    try:
+        return json.dumps(values, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps({str(key): str(value) for key, value in values.items()})
+
+
+def load_values(text: str | None) -> dict[str, Any]:
+    """Read what `dump_values` wrote."""
+    return cast("dict[str, Any]", json.loads(text)) if text else {}
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__
