@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 # V8 shows at most this many characters on each side of an unexpected one.
@@ -53,7 +54,8 @@ def _refuse_constant(name: str) -> NoReturn:
 def _read_float(digits: str) -> int | float:
     """Drop a zero fraction: JavaScript has one number type and writes 1.0 as 1."""
     number = float(digits)
-    return int(number) if number.is_integer() and abs(number) < 1e21 else number
+    whole = number.is_integer() and abs(number) < 1e21
+    return int(Decimal(repr(number))) if whole else number
 
 
 def _read_int(digits: str) -> int | float:
