@@ -1,0 +1,22 @@
+"""novu-credentials: the program of the extra `cli`.
+
+Nothing of novu_async imports this package, and it imports click and rich only when it is run.
+"""
+
+import sys
+from importlib.util import find_spec
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run novu-credentials with the arguments of the process, and exit.
+
+    The exit status is 0 where all is done, 1 where rows failed or a call was refused, 2 for wrong
+    usage or configuration, 130 after Ctrl-C and 143 after SIGTERM.
+    """
+    if find_spec("click") is None or find_spec("rich") is None:
+        sys.stderr.write("novu-credentials needs its extra: pip install 'novu-async[cli]'\n")
+        sys.exit(2)
+    from novu_async.cli._program import program
+
+    program.main(prog_name="novu-credentials")

@@ -1,0 +1,83 @@
+"""serve: LocalNovu on a port, to develop and test against."""
+
+import click
+
+from novu_async.cli._errors import EndedBySignalError
+from novu_async.cli._options import example
+from novu_async.cli._output import echo, say
+
+_KEPT_REQUESTS = 10_000
+
+
+@click.command(epilog=example("novu-credentials serve --port 3999 --rate-limit 20"))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes any."
+)
+@click.option("--api-key", help="The key it accepts, made up by you.")
+@click.option(
+    "--seed",
+    metavar="FILE",
+    help="JSON with subscribers, subscriber_range and integrations to start with.",
+)
+@click.option(
+    "--rate-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Requests a second that it admits [default: any].",
+)
+@click.option("--idempotency", is_flag=True, help="Honour Idempotency-Key.")
+@click.option(
+    "--era",
+    type=click.Choice(["2024", "2026"]),
+    default="2026",
+    show_default=True,
+    help="Which age of the API it behaves like.",
+)
+@click.option("--strict", is_flag=True, help="Start empty: no subscriber exists on first use.")
+@click.option("--atomic", is_flag=True, help="Lose no concurrent writes, unlike the real API.")
+def serve(
+    host: str,
+    port: int,
+    api_key: str | None,
+    seed: str | None,
+    rate_limit: float | None,
+    idempotency: bool,
+    era: str,
+    strict: bool,
+    atomic: bool,
+) -> None:
+    """Serve the API's behaviour on this machine, state in memory.
+
+    Prints `ready: http://HOST:PORT` when it listens; Ctrl-C stops it. Point NOVU_SERVER_URL there.
+    GET /__local/subscribers/ID and /__local/requests show what is stored and what arrived.
+    """
+    from contextlib import suppress
+
+    from novu_async.cli._run import run
+    from novu_async.testing import DEFAULT_API_KEY, LocalNovu, load_seed
+
+    start = load_seed(seed) if seed else None
+    local = LocalNovu(
+        era=era,  # type: ignore[arg-type]
+        strict=strict,
+        subscribers=start.subscribers if start else None,
+        integrations=start.integrations if start else None,
+        api_keys=(api_key or DEFAULT_API_KEY,),
+        atomic=atomic,
+        rate_limit=rate_limit,
+        idempotency=idempotency,
+        host=host,
+        port=port,
+        max_requests=_KEPT_REQUESTS,
+    )
+
+    async def listen() -> None:
+        await local.start()
+        echo(f"ready: {local.url}")
+        if api_key is None:
+            say(f"its API key is {local.api_key}")
+        await local.serve_forever()
+
+    with suppress(EndedBySignalError):
+        run(listen())

@@ -1,0 +1,138 @@
+"""tokens add, replace, remove, clear and list: verbs that check what is stored."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from novu_async.cli._options import (
+    TOKENS_HELP,
+    Connection,
+    connects,
+    example,
+    gather_tokens,
+    json_option,
+    names_channel,
+    reveal_option,
+    takes_tokens,
+)
+from novu_async.cli._output import echo, echo_json
+
+if TYPE_CHECKING:
+    from novu_async import DeviceTokensResult
+
+
+@click.group(epilog=example("echo token-1 | novu-credentials tokens add user-42 fcm -"))
+def tokens() -> None:
+    """Add, replace, remove, clear or list the device tokens of one channel.
+
+    These verbs read the answer: nothing counts as stored that is not there.
+    """
+
+
+def _run(verb: str, tokens: list[str] | None, options: dict[str, Any], **more: Any) -> None:
+    from novu_async.cli._run import run
+
+    connection: Connection = options["connection"]
+    where = (options["subscriber_id"], options["provider_id"])
+    more["integration_identifier"] = options["integration_identifier"]
+    if tokens is not None and not tokens:
+        raise click.UsageError("give a TOKEN, - or --tokens-file")
+
+    async def call() -> "DeviceTokensResult":
+        async with connection.make_client() as novu:
+            method = getattr(novu.subscribers.device_tokens, verb)
+            given = () if tokens is None else (tokens,)
+            return await method(*where, *given, **more)  # type: ignore[no-any-return]
+
+    _print(run(call()), where, options)
+
+
+def _print(result: "DeviceTokensResult", where: tuple[str, str], options: dict[str, Any]) -> None:
+    from novu_async.cli._channel_text import describe_tokens, show_secret
+
+    reveal = options.get("reveal", False)
+    if not options["as_json"]:
+        change = "" if result.change == "unchanged" else f"{result.change}: "
+        holds = describe_tokens(result.device_tokens, reveal=reveal)
+        echo(f"{change}{where[1]} of {where[0]} holds {holds}")
+        return
+    echo_json(
+        {
+            "subscriber_id": where[0],
+            "provider_id": where[1],
+            "change": result.change,
+            "device_tokens": [show_secret(one, reveal=reveal) for one in result.device_tokens],
+            "removed": len(result.removed),
+            "integration_id": result.integration_id,
+            "requests": result.requests,
+        }
+    )
+
+
+def _given(options: dict[str, Any]) -> list[str]:
+    return gather_tokens(options["tokens"], options["tokens_file"])
+
+
+@tokens.command(
+    help=f"Add device tokens, and see to it that they are stored.\n{TOKENS_HELP}",
+    short_help="Add device tokens.",
+    epilog=example("echo token-1 | novu-credentials tokens add user-42 fcm -"),
+)
+@connects
+@names_channel
+@takes_tokens
+@click.option(
+    "--on-missing",
+    type=click.Choice(["raise", "create"]),
+    default="raise",
+    show_default=True,
+    help="What to do where the subscriber does not exist.",
+)
+@json_option
+def add(on_missing: str, **options: Any) -> None:
+    _run("add", _given(options), options, on_missing_subscriber=on_missing)
+
+
+@tokens.command(
+    help=f"Make these the only device tokens.\n{TOKENS_HELP}",
+    short_help="Make these the only device tokens.",
+    epilog=example("printf 'token-1\\ntoken-2\\n' | novu-credentials tokens replace user-42 fcm -"),
+)
+@connects
+@names_channel
+@takes_tokens
+@json_option
+def replace(**options: Any) -> None:
+    _run("replace", _given(options), options)
+
+
+@tokens.command(
+    help=f"Remove device tokens; what is not there counts as removed.\n{TOKENS_HELP}",
+    short_help="Remove device tokens.",
+    epilog=example("echo token-1 | novu-credentials tokens remove user-42 fcm -"),
+)
+@connects
+@names_channel
+@takes_tokens
+@json_option
+def remove(**options: Any) -> None:
+    _run("remove", _given(options), options)
+
+
+@tokens.command(epilog=example("novu-credentials tokens clear user-42 fcm"))
+@connects
+@names_channel
+@json_option
+def clear(**options: Any) -> None:
+    """Erase all device tokens; the channel itself stays."""
+    _run("clear", None, options)
+
+
+@tokens.command("list", epilog=example("novu-credentials tokens list user-42 fcm"))
+@connects
+@names_channel
+@reveal_option
+@json_option
+def list_(**options: Any) -> None:
+    """List the device tokens, as fingerprints."""
+    _run("list", None, options)
