@@ -1,0 +1,203 @@
+"""One call on its way: a coroutine in the loop, and the thread that waits for it.
+
+The loop's side and the thread's side of a call share a queue, the inbox of the waiting thread. The
+loop puts errands into it (functions which that thread is to run) and, after the last, None.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import aclosing, suppress
+from contextvars import copy_context
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar, cast
+
+from novu_async.errors import ClientClosedError, NovuError
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+_BATCH = 1000
+"""How many items of a stream, or records of a feed, cross at once at most."""
+
+_LINGER = 0.05
+"""Seconds after which a slow feed passes on what it has."""
+
+_LISTEN = 0.5
+"""Seconds after which a waiting thread lets Python handle signals, at the latest."""
+
+
+class Call(Generic[R]):
+    """A coroutine that runs in the loop, in the context of the thread that waits for it."""
+
+    def __init__(self, start: Callable[[], Coroutine[Any, Any, R]]) -> None:
+        self.loop: asyncio.AbstractEventLoop
+        self.task: asyncio.Task[R] | None = None
+        self.done = False
+        self._start = start
+        self._context = copy_context()
+        self._inbox: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._cancelled = False
+        self._forsaken = False
+
+    # In the loop.
+
+    def begin(self, running: set["Call[Any]"]) -> None:
+        """Start the coroutine; the call is in `running` for as long as it runs."""
+        running.add(self)
+        self.task = self.loop.create_task(self._run(), context=self._context)
+        self.task.add_done_callback(partial(self._end, running))
+
+    async def _run(self) -> R:
+        return await self._start()
+
+    def cancel(self) -> None:
+        """Cancel the coroutine, or see to it that it is never waited for."""
+        self._cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+        elif not self.done:
+            self._end(set())
+
+    def _end(self, running: set["Call[Any]"], task: "asyncio.Task[R] | None" = None) -> None:
+        running.discard(self)
+        self.done = True
+        if task is not None and not task.cancelled():
+            task.exception()  # else asyncio would log it where nobody waits any more
+        if not self._forsaken:
+            self._inbox.put(None)
+
+    def forsake(self) -> None:
+        """Leave the waiting thread waiting: at interpreter exit it would be stopped anyway."""
+        self._forsaken = True
+
+    async def ask(self, errand: Callable[[], T]) -> T:
+        """Have the waiting thread run `errand`, and return or raise what came of it."""
+        reply: asyncio.Future[T] = self.loop.create_future()
+        self._inbox.put(partial(self._answer, errand, reply))
+        return await reply
+
+    # In the waiting thread.
+
+    def _answer(self, errand: Callable[[], T], reply: "asyncio.Future[T]") -> None:
+        try:
+            settle = partial(reply.set_result, errand())
+        except Exception as error:
+            settle = partial(reply.set_exception, error)
+        with suppress(RuntimeError):  # the loop is closed: nobody asks any more
+            self.loop.call_soon_threadsafe(lambda: None if reply.done() else settle())
+
+    def wait(self) -> R:
+        """Run errands until the coroutine is over; return its result or raise its exception."""
+        while (errand := self._next_errand()) is not None:
+            errand()
+        return self._result()
+
+    def _next_errand(self) -> Callable[[], object] | None:
+        while True:
+            with suppress(Empty):  # from time to time, to notice a signal that came before get()
+                return self._inbox.get(timeout=_LISTEN)
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait for the coroutine to be over, without running errands; give up after `seconds`."""
+        with suppress(Empty):
+            while self._inbox.get(timeout=seconds) is not None:
+                pass
+
+    def _result(self) -> R:
+        task, self.task = cast("asyncio.Task[R]", self.task), None
+        if not task.cancelled():
+            return task.result()
+        if self._cancelled:
+            raise ClientClosedError("the client was closed while this call was under way")
+        raise NovuError("the call was cancelled from inside the client's event loop")
+
+
+class Stream(Call[None], Generic[T]):
+    """A call whose coroutine makes items, which the waiting thread takes some at a time.
+
+    One task advances the asynchronous iterator from beginning to end, as cancel scopes inside it
+    demand, and rests while `_BATCH` items wait to be taken.
+    """
+
+    def __init__(self, start: Callable[[], AsyncIterator[T]]) -> None:
+        super().__init__(self._pump)
+        self._items = start
+        self._made: list[T] = []
+        self._taken: list[T] = []
+        self._wanted = False
+        self._room = asyncio.Event()
+
+    async def _pump(self) -> None:
+        async with aclosing(cast("Any", self._items())) as items:
+            async for item in items:
+                self._made.append(item)
+                if self._wanted:
+                    self._hand_over()
+                elif len(self._made) >= _BATCH:
+                    self._room.clear()
+                    await self._room.wait()
+
+    def _want(self) -> None:
+        self._wanted = True
+        if self._made and not self.done:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        made, self._made = self._made, []
+        self._wanted = False
+        self._room.set()
+        self._inbox.put(partial(self._taken.extend, made))
+
+    def take(self) -> list[T]:
+        """Wait for items, which arrive in order; an empty list says that there are no more."""
+        self._taken.clear()
+        with suppress(RuntimeError):  # the loop is closed, and None waits in the inbox
+            self.loop.call_soon_threadsafe(self._want)
+        while not self._taken:
+            errand = self._next_errand()
+            if errand is None:
+                return self._take_last()
+            errand()
+        return self._taken
+
+    def _take_last(self) -> list[T]:
+        if self._made:
+            self._inbox.put(None)
+            made, self._made = self._made, []
+            return made
+        self._result()
+        return []
+
+
+class Feed(AsyncIterator[T]):
+    """An iterable of the caller, read in the caller's thread, a batch at a time.
+
+    So a generator may block, and a database cursor stays in the thread to which it belongs.
+    """
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self.call: Call[Any]
+        self._source = items
+        self._iterator: Iterator[T] | None = None
+        self._batch: deque[T] = deque()
+
+    async def __anext__(self) -> T:
+        if not self._batch:
+            self._batch = await self.call.ask(self._fetch)
+        if not self._batch:
+            raise StopAsyncIteration
+        return self._batch.popleft()
+
+    def _fetch(self) -> deque[T]:
+        if self._iterator is None:
+            self._iterator = iter(self._source)
+        batch: deque[T] = deque()
+        limit = time.monotonic() + _LINGER
+        for item in self._iterator:
+            batch.append(item)
+            if len(batch) >= _BATCH or time.monotonic() > limit:
+                break
+        return batch
