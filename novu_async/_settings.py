@@ -1,6 +1,8 @@
 """The settings of one client, from arguments and the environment, in one function."""
 
+import math
 import os
+import re
 import ssl as ssl_module
 from collections.abc import Mapping
 from types import EllipsisType
@@ -40,6 +42,7 @@ class Settings:
     headers: Mapping[str, str] = field(repr=False)
     retries: RetryConfig | None
     share: float
+    confirm_after: float | None
 
 
 def make_settings(
@@ -57,6 +60,7 @@ def make_settings(
     headers: Mapping[str, str] | None,
     retries: RetryConfig | EllipsisType | None,
     share: float,
+    confirm_after: float | None,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
     """Check the arguments of a client and fill in what the environment gives.
@@ -69,14 +73,15 @@ def make_settings(
         api_key=_find_key(api_key, environ),
         server_url=url,
         timeout=_check_positive(timeout, "timeout"),
-        max_connections=int(_check_positive(max_connections, "max_connections")),
-        max_reply_bytes=int(_check_positive(max_reply_bytes, "max_reply_bytes")),
+        max_connections=_check_count(max_connections, "max_connections"),
+        max_reply_bytes=_check_count(max_reply_bytes, "max_reply_bytes"),
         proxy=proxy or (_find_proxy(url) if trust_env else None),
         ssl=ssl,
         session=session,
-        headers=check_headers(headers),
-        retries=DEFAULT_RETRIES if retries is ... else retries,
+        headers=_check_client_headers(headers),
+        retries=DEFAULT_RETRIES if retries is ... else check_retries(retries),
         share=min(1.0, _check_positive(share, "share")),
+        confirm_after=confirm_after and _check_positive(confirm_after, "confirm_after"),
     )
 
 
@@ -85,7 +90,7 @@ def find_server_url(server_url: str | None, server: str | None, environ: Mapping
     if server_url and server:
         raise ConfigurationError("give server_url or server, not both")
     if server:
-        if server not in SERVERS:
+        if not isinstance(server, str) or server not in SERVERS:
             raise ConfigurationError(f"server must be 'us' or 'eu', not {server!r}")
         return SERVERS[server]
     return check_server_url(server_url or environ.get(_URL_VARIABLE) or SERVERS["us"])
@@ -95,11 +100,12 @@ def check_server_url(url: str) -> str:
     """Return a base URL in the form that paths are appended to."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and not parts.username
+        usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
         _ = parts.port
     except (ValueError, TypeError, AttributeError):
         usable = False
-    if not usable or parts.query or parts.fragment or not url.isascii() or not url.isprintable():
+    # the marks alone count too: after `http://host/?` every path would be a query
+    if not usable or not re.fullmatch(r"[!-~]+", url) or re.search(r"[?#\\]", url):
         raise ConfigurationError(
             "server_url must look like https://api.novu.co or http://localhost:3000/prefix, "
             "without credentials, query or fragment"
@@ -110,6 +116,8 @@ def check_server_url(url: str) -> str:
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Return extra headers; those that the client makes itself are refused."""
     checked = {}
+    if not isinstance(headers, Mapping | None):
+        raise InvalidRequestError(f"headers must be a dict, not {type(headers).__name__}")
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not name or not _is_token(name):
             raise InvalidRequestError("a header name has characters that HTTP does not allow")
@@ -117,6 +125,22 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
             raise InvalidRequestError(f"the header {name} is made by the client itself")
         checked[name] = check_header_value(value, f"header {name}")
     return checked
+
+
+def _check_client_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    try:
+        return check_headers(headers)
+    except InvalidRequestError as error:
+        raise ConfigurationError(error.message) from None
+
+
+def check_retries(retries: RetryConfig | None) -> RetryConfig | None:
+    """Refuse what is no RetryConfig before it is needed, which is when a call has failed."""
+    if not isinstance(retries, RetryConfig | None):
+        raise ConfigurationError(
+            f"retries must be a RetryConfig or None, not {type(retries).__name__}"
+        )
+    return retries
 
 
 def _is_token(name: str) -> bool:
@@ -129,11 +153,11 @@ def _find_key(api_key: str | None, environ: Mapping[str, str]) -> str:
         raise ConfigurationError(
             "no API key: pass api_key=... or set NOVU_API_KEY (or NOVU_SECRET_KEY)"
         )
-    key = str(found).removeprefix("ApiKey ")
-    if not (key.isascii() and key.isprintable()) or " " in key:
+    key = found.removeprefix("ApiKey ") if isinstance(found, str) else ""
+    if not re.fullmatch(r"[!-~]+", key):
         raise ConfigurationError(
-            "the API key has a space, a line break or another character that no key has; "
-            "was it read from a file without stripping?"
+            "the API key is no text, or has a space, a line break or another character that no "
+            "key has; was it read from a file without stripping?"
         )
     return key
 
@@ -147,6 +171,12 @@ def _find_proxy(url: str) -> str | None:
 
 
 def _check_positive(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ConfigurationError(f"{name} must be a number above zero, not {value!r}")
+    return value
+
+
+def _check_count(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number above zero, not {value!r}")
     return value

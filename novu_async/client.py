@@ -66,6 +66,8 @@ class Novu:
     - `headers`: sent with every request.
     - `retries`: see RetryConfig; None sends once.
     - `share`: the part of the server's rate limit that this client may use, above 0 to 1.
+    - `confirm_after`: seconds after which the verbs of `device_tokens` read back what they wrote;
+      for services of which several processes write to one subscriber at the same moment.
 
     Raises ConfigurationError where one of them cannot work.
     """
@@ -87,6 +89,7 @@ class Novu:
         headers: Mapping[str, str] | None = None,
         retries: RetryConfig | EllipsisType | None = ...,
         share: float = 1.0,
+        confirm_after: float | None = None,
     ) -> None:
         settings = make_settings(
             api_key=api_key or secret_key,
@@ -102,6 +105,7 @@ class Novu:
             headers=headers,
             retries=retries,
             share=share,
+            confirm_after=confirm_after,
         )
         self._pipeline = Pipeline(settings, Transport(settings, _caller()), Clock())
         self.subscribers = Subscribers(self._pipeline)

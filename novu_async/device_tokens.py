@@ -78,6 +78,10 @@ class DeviceTokens:
     identifier it is that of the provider's newest active integration, as the API chooses, and the
     result's `integration_id` says which one that was. `tokens` are one text or several.
 
+    A write of another process that overlaps one of these may undo it after its answer. Where
+    several processes write to one subscriber at the same moment, give the client `confirm_after`:
+    the verbs then look again after so many seconds, and repair what they find.
+
     Raises: InvalidRequestError before anything is sent; SubscriberNotFoundError,
     IntegrationNotFoundError and the rest of `novu_async.errors`; DeviceTokensNotStoredError where
     other writers kept overwriting.
@@ -239,6 +243,9 @@ class DeviceTokens:
                 channel = await self._append(access, part, creates)
             missing = without(tokens, channel.device_tokens)
             if not missing:
+                channel = await self._confirm(access, channel, tokens)
+                missing = without(tokens, channel.device_tokens)
+            if not missing:
                 break
             if resend < max_resends:
                 resent = unite(resent, missing)
@@ -272,6 +279,8 @@ class DeviceTokens:
             known = unite(before, wanted)
             for _ in range(_MAX_REWRITES):
                 if not _is_undone(before, wanted, after.device_tokens):
+                    after = await self._confirm(access, after, [])
+                if not _is_undone(before, wanted, after.device_tokens):
                     break
                 await self._pause()
                 stored = list(after.device_tokens)
@@ -288,6 +297,14 @@ class DeviceTokens:
                 removed=tuple(without(before, wanted)),
                 appeared=tuple(without(after.device_tokens, known)),
             )
+
+    async def _confirm(self, access: ChannelAccess, channel: Channel, probe: Tokens) -> Channel:
+        """Look again after `confirm_after` seconds, where the client is set up to."""
+        seconds = self._pipeline.settings.confirm_after
+        if seconds is None:
+            return channel
+        await self._pipeline.clock.sleep(seconds)
+        return await access.read(probe)
 
     async def _pause(self) -> None:
         await self._pipeline.clock.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311

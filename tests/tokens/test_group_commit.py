@@ -1,0 +1,204 @@
+"""Concurrent adds: none is lost, and those that wait travel together."""
+
+import asyncio
+
+import pytest
+
+from novu_async import (
+    ClientClosedError,
+    DeviceTokenLimitError,
+    InvalidRequestError,
+    Novu,
+    SubscriberNotFoundError,
+)
+from novu_async.testing import LocalNovu
+
+pytestmark = pytest.mark.anyio
+
+
+def make_tokens(count: int) -> list[str]:
+    return [f"token-{i:03}" for i in range(count)]
+
+
+async def test_the_server_alone_loses_tokens(local: LocalNovu) -> None:
+    """What this package is for: 50 clients that do not wait for each other lose most tokens."""
+    clients = [Novu(api_key=local.api_key, server_url=local.url) for _ in range(50)]
+    await asyncio.gather(
+        *(
+            client.subscribers.credentials.append(
+                "u", {"provider_id": "fcm", "credentials": {"device_tokens": [token]}}
+            )
+            for client, token in zip(clients, make_tokens(50), strict=True)
+        )
+    )
+    await asyncio.gather(*(client.aclose() for client in clients))
+    channels = local.subscribers["u"]["channels"]
+    assert len(channels) > 1 or len(local.device_tokens("u", "fcm")) < 50
+
+
+async def test_fifty_adds_to_one_subscriber_take_three_requests_at_most(
+    novu: Novu, local: LocalNovu
+) -> None:
+    """All 50 tokens are stored, in one channel, and every caller learns so."""
+    tokens = make_tokens(50)
+    results = await asyncio.gather(
+        *(novu.subscribers.device_tokens.add("u", "fcm", token) for token in tokens)
+    )
+    assert sorted(local.device_tokens("u", "fcm")) == tokens
+    assert len(local.subscribers["u"]["channels"]) == 1
+    assert len(local.requests) <= 3
+    assert all(
+        token in result.device_tokens for token, result in zip(tokens, results, strict=True)
+    )
+
+
+async def test_fifty_faithful_appends_are_all_stored(novu: Novu, local: LocalNovu) -> None:
+    """credentials.append sends each by itself, one after the other."""
+    tokens = make_tokens(50)
+    await asyncio.gather(
+        *(
+            novu.subscribers.credentials.append(
+                "u", {"provider_id": "fcm", "credentials": {"device_tokens": [token]}}
+            )
+            for token in tokens
+        )
+    )
+    assert local.device_tokens("u", "fcm") == tokens
+    assert len(local.requests) == 50
+
+
+async def test_adds_for_two_providers_merge_side_by_side(novu: Novu, local: LocalNovu) -> None:
+    """Adds that alternate between channels still need few requests."""
+    await asyncio.gather(
+        *(
+            novu.subscribers.device_tokens.add("u", provider, token)
+            for token in make_tokens(20)
+            for provider in ("fcm", "apns")
+        )
+    )
+    assert sorted(local.device_tokens("u", "fcm")) == make_tokens(20)
+    assert sorted(local.device_tokens("u", "apns")) == make_tokens(20)
+    assert len(local.requests) <= 4
+
+
+async def test_an_add_does_not_overtake_another_verb(novu: Novu, local: LocalNovu) -> None:
+    """add, remove, add of one token, all at once: the last one counts."""
+    tokens = novu.subscribers.device_tokens
+    await asyncio.gather(
+        tokens.add("u", "fcm", "first"),
+        tokens.add("u", "fcm", "token"),
+        tokens.remove("u", "fcm", "token"),
+        tokens.add("u", "fcm", "token"),
+        tokens.add("u", "fcm", "other"),
+        novu.subscribers.credentials.delete("u", "fcm"),
+        tokens.add("u", "fcm", "last"),
+    )
+    assert local.device_tokens("u", "fcm") == ["last"]
+
+
+async def test_one_add_that_is_refused_does_not_fail_the_others(
+    novu: Novu, local: LocalNovu
+) -> None:
+    """Of three adds that travel together one has too many tokens; the other two are stored."""
+    add = novu.subscribers.device_tokens.add
+    results = await asyncio.gather(
+        add("u", "fcm", "first"),
+        add("u", "fcm", "second"),
+        add("u", "fcm", make_tokens(101)),
+        add("u", "fcm", "third"),
+        return_exceptions=True,
+    )
+    assert isinstance(results[2], DeviceTokenLimitError)
+    assert local.device_tokens("u", "fcm") == ["first", "second", "third"]
+
+
+async def test_an_error_reaches_every_member_as_its_own(local: LocalNovu) -> None:
+    """Adds that failed together do not share one exception object."""
+    async with (
+        LocalNovu(subscribers=[]) as empty,
+        Novu(api_key=empty.api_key, server_url=empty.url) as novu,
+    ):
+        errors = await asyncio.gather(
+            *(novu.subscribers.device_tokens.add("u", "fcm", t) for t in make_tokens(10)),
+            return_exceptions=True,
+        )
+    assert all(isinstance(error, SubscriberNotFoundError) for error in errors)
+    assert len({id(error) for error in errors}) == 10
+
+
+async def test_concurrent_adds_create_a_subscriber_once() -> None:
+    """One POST, whatever the number of callers and providers."""
+    async with (
+        LocalNovu(subscribers=[]) as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        await asyncio.gather(
+            *(
+                novu.subscribers.device_tokens.add(
+                    "u", provider, token, on_missing_subscriber="create"
+                )
+                for token in make_tokens(10)
+                for provider in ("fcm", "apns")
+            )
+        )
+        assert [request.method for request in local.requests].count("POST") == 1
+        assert sorted(local.device_tokens("u", "fcm")) == make_tokens(10)
+        assert sorted(local.device_tokens("u", "apns")) == make_tokens(10)
+
+
+async def test_cancelled_adds_leave_the_others_alone(novu: Novu, local: LocalNovu) -> None:
+    """Whoever is not cancelled is stored, and nothing is left waiting."""
+    tasks = [
+        asyncio.create_task(novu.subscribers.device_tokens.add("u", "fcm", token))
+        for token in make_tokens(30)
+    ]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert set(make_tokens(30)[1::2]) <= set(local.device_tokens("u", "fcm"))
+    await novu.subscribers.device_tokens.list("u", "fcm")
+    assert len(novu._pipeline.ordering) == 0
+
+
+async def test_a_batch_that_everybody_left_is_not_sent(novu: Novu, local: LocalNovu) -> None:
+    """Adds that were cancelled before their turn cost no request."""
+    first = asyncio.create_task(novu.subscribers.device_tokens.add("u", "fcm", "first"))
+    await asyncio.sleep(0)
+    rest = [
+        asyncio.create_task(novu.subscribers.device_tokens.add("u", "fcm", token))
+        for token in make_tokens(5)
+    ]
+    await asyncio.sleep(0)
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(first, *rest, return_exceptions=True)
+    assert local.device_tokens("u", "fcm") == ["first"]
+    assert len(local.requests) == 1
+    assert len(novu._pipeline.ordering) == 0
+
+
+async def test_closing_the_client_answers_those_who_wait(novu: Novu, local: LocalNovu) -> None:
+    """No caller hangs."""
+    local.faults.next("stall", method="PATCH")
+    tasks = [
+        asyncio.create_task(novu.subscribers.device_tokens.add("u", "fcm", token))
+        for token in make_tokens(5)
+    ]
+    while not local.requests:
+        await asyncio.sleep(0)
+    await novu.aclose()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(result, Exception) for result in results)
+    assert any(isinstance(result, ClientClosedError) for result in results)
+
+
+async def test_a_bad_argument_beside_good_ones_fails_alone(novu: Novu, local: LocalNovu) -> None:
+    """It is refused before it joins anything."""
+    add = novu.subscribers.device_tokens.add
+    results = await asyncio.gather(
+        add("u", "fcm", "a"), add("u", "fcm", ""), add("u", "fcm", "b"), return_exceptions=True
+    )
+    assert isinstance(results[1], InvalidRequestError)
+    assert local.device_tokens("u", "fcm") == ["a", "b"]
