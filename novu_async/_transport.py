@@ -30,6 +30,8 @@ from novu_async.errors import (
 _IDLE_SECONDS = 30.0
 """Half of what servers and load balancers allow: a connection is not used while they close it."""
 
+_NOT_RESENT_BY_AIOHTTP = frozenset({"PATCH", "POST"})
+"""aiohttp itself sends the other methods again when their connection is dropped."""
 
 _FAILURES = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError)
 
@@ -54,12 +56,17 @@ class Transport:
         try:
             return await self._exchange(request, timeout)
         except _FAILURES as error:
-            if not _is_dropped(error):
-                raise _translate(error, request, timeout) from _without_headers(error)
+            failure: Exception = error
         try:
-            return await self._exchange(request, timeout)
+            if _is_dropped(failure) and request.endpoint.method in _NOT_RESENT_BY_AIOHTTP:
+                return await self._exchange(request, timeout)
         except _FAILURES as error:
-            raise _translate(error, request, timeout) from _without_headers(error)
+            failure = error
+        try:
+            # outside of `except`, so that no __context__ keeps what _without_headers drops
+            raise _translate(failure, request, timeout) from _without_headers(failure)
+        finally:
+            del failure  # its traceback refers to this frame
 
     async def _exchange(self, request: Request, timeout: float) -> Reply:
         session = self._session if self._session is not None else self._open_session()
