@@ -3,16 +3,19 @@
 import json
 from typing import Any
 
+_loaders: list[Any] = [json.loads]
+"""Tried in order. The second one reads what orjson refuses: a byte order mark, and the half of a
+surrogate pair that JavaScript writes for a text cut in the middle of an emoji."""
+
 try:
     import orjson
 except ImportError:  # the extra is not installed
-    _loads: Any = json.loads
 
     def dumps(value: object) -> bytes:
         """Encode a value as compact UTF-8 JSON."""
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 else:
-    _loads = orjson.loads
+    _loaders.insert(0, orjson.loads)
 
     def dumps(value: object) -> bytes:
         """Encode a value as compact UTF-8 JSON."""
@@ -21,8 +24,10 @@ else:
 
 def parse_object(body: bytes | str) -> dict[str, Any] | None:
     """Decode a JSON object; None where the text is anything else, whatever the reason."""
-    try:
-        value = _loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+    for loads in _loaders:
+        try:
+            value = loads(body)
+        except (ValueError, RecursionError):
+            continue
+        return value if isinstance(value, dict) else None
+    return None
