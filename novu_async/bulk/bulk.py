@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -15,8 +16,9 @@ from novu_async.bulk.jobs import Job, open_job, shape_of
 from novu_async.bulk.plan import DryRun
 from novu_async.bulk.readers import Source, as_source
 from novu_async.bulk.records import Operation
-from novu_async.bulk.report import Phase, Progress, Report
+from novu_async.bulk.report import Outcome, Phase, Progress, Report
 from novu_async.bulk.sending import Sender
+from novu_async.bulk.stream import Flow
 from novu_async.errors import BulkError, InvalidRequestError
 
 Records = Source | Iterable[Any] | AsyncIterable[Any] | os.PathLike[str] | IO[Any]
@@ -98,6 +100,37 @@ class Bulk:
                 if verify:
                     engines.append(engine(sender.verify, together=True, reads_back=True))
             return await _run(engines, opened, path, failures, grace)
+
+    async def stream(
+        self,
+        records: Records,
+        *,
+        operation: Operation = "append",
+        concurrency: int = 64,
+        window: int = 1000,
+        on_missing_subscriber: OnMissing = "raise",
+        stop_after: int = 10,
+    ) -> AsyncGenerator[Outcome, None]:
+        """Write records as they come, also from an endless source, and yield each row's Outcome.
+
+        Nothing is kept on disk. At most `window` rows are read ahead of the outcomes taken; rows of
+        one subscriber that wait at the same time travel together. Closing it early (`aclosing`)
+        stops at once: what was under way may or may not have been written.
+
+        The other arguments, and the errors, are those of `register`.
+        """
+        _check_options(operation, concurrency, on_missing_subscriber, stop_after)
+        _check_whole("window", window)
+        flow = Flow(
+            as_source(records),
+            Sender(self._subscribers, operation, on_missing_subscriber),
+            concurrency=concurrency,
+            window=window,
+            stop_after=stop_after,
+        )
+        async with aclosing(flow.outcomes()) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
     async def verify(
         self,
@@ -193,7 +226,7 @@ async def _finish_or_stop(task: "asyncio.Task[None]", engines: list[Engine], gra
             await asyncio.wait({task}, timeout=grace)
         finally:
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.gather(task, return_exceptions=True)
         raise
 
 
@@ -232,6 +265,10 @@ def _check_options(
         raise InvalidRequestError(
             f"only append creates subscribers, not {operation}", "on_missing_subscriber"
         )
-    for name, value in (("concurrency", concurrency), ("stop_after", stop_after)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InvalidRequestError(f"{name} must be a whole number from 1", name)
+    _check_whole("concurrency", concurrency)
+    _check_whole("stop_after", stop_after)
+
+
+def _check_whole(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidRequestError(f"{name} must be a whole number from 1", name)

@@ -2,8 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from itertools import islice
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,12 @@ from novu_async.bulk.failures import Shape
 from novu_async.bulk.journal import Journal, explained
 from novu_async.bulk.loader import Fingerprint, Loader
 from novu_async.bulk.lock import JobLock
-from novu_async.bulk.readers import FileSource, IterableSource, Source
-from novu_async.bulk.records import Columns, Invalid, Operation, Row
+from novu_async.bulk.readers import Source
+from novu_async.bulk.reading import read_all
+from novu_async.bulk.records import Columns, Operation
 from novu_async.bulk.report import Outcome, Phase, Report
 from novu_async.bulk.thread import Thread
 from novu_async.errors import ConfigurationError, InvalidRequestError
-
-_FILE_ROWS = 5000
-_ITEMS = 500
-"""Items of an iterable are converted in the event loop's thread: few enough to keep it lively."""
 
 Watch = Callable[[Phase, int], None]
 
@@ -51,7 +47,7 @@ async def open_job(
 
     Raises ConfigurationError where the file is in use, damaged, or of another job.
     """
-    thread = Thread()
+    thread = Thread("journal")
     try:
         with _place(path) as place:
             resumed = place.exists()
@@ -65,7 +61,7 @@ async def open_job(
             finally:
                 await thread.run(journal.close)
     finally:
-        thread.close()
+        await thread.close()
 
 
 @contextmanager
@@ -98,37 +94,15 @@ async def _load(
     with explained(path):
         loader = await thread.run(Loader, path, operation)
         try:
-            async for rows in read_all(source, operation, thread):
-                await thread.run(loader.add, rows)
-                watch("reading", loader.fingerprint.rows)
+            async with aclosing(read_all(source, operation)) as batches:
+                async for rows in batches:
+                    await thread.run(loader.add, rows)
+                    watch("reading", loader.fingerprint.rows)
             watch("merging", loader.fingerprint.rows)
             await thread.run(loader.finish, {"server_url": server_url, **_describe(source)})
         except BaseException:
             await thread.run(loader.discard)
             raise
-
-
-async def read_all(
-    source: Source, operation: Operation, thread: Thread
-) -> AsyncIterator[list[Row | Invalid]]:
-    """Yield the rows of a source in lists; files are read in the thread."""
-    if isinstance(source, FileSource):
-        rows = source.rows(operation)
-        try:
-            while some := await thread.run(_take, rows, _FILE_ROWS):
-                yield some
-        finally:
-            await thread.run(rows.close)
-    elif isinstance(source, IterableSource):
-        source.prepare(operation)
-        line = 0
-        async for items in source.batches(_ITEMS):
-            yield [source.convert(line + i, item, operation) for i, item in enumerate(items, 1)]
-            line += len(items)
-
-
-def _take(rows: Iterator[Row | Invalid], size: int) -> list[Row | Invalid]:
-    return list(islice(rows, size))
 
 
 async def _check_same(
@@ -153,9 +127,10 @@ async def _check_same(
     if source is None:
         return
     fingerprint = Fingerprint()
-    async for rows in read_all(source, operation, thread):
-        await thread.run(fingerprint.add, rows)
-        watch("reading", fingerprint.rows)
+    async with aclosing(read_all(source, operation)) as batches:
+        async for rows in batches:
+            await thread.run(fingerprint.add, rows)
+            watch("reading", fingerprint.rows)
     if str(fingerprint) != meta["fingerprint"]:
         raise ConfigurationError(
             f"the job file {journal.path} was made from another input ({meta['rows']} rows of "

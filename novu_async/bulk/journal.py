@@ -66,7 +66,10 @@ class Journal:
             self.meta = self._read_meta()
 
     def _read_meta(self) -> dict[str, Any]:
-        return {name: json.loads(value) for name, value in self._db.execute("SELECT * FROM meta")}
+        meta = {name: json.loads(value) for name, value in self._db.execute("SELECT * FROM meta")}
+        if "fingerprint" not in meta:
+            raise sqlite3.DatabaseError("it is incomplete")
+        return meta
 
     def check(self) -> None:
         """Raise ConfigurationError where the file is damaged."""
@@ -77,11 +80,12 @@ class Journal:
 
     def read(self, state: int, after_id: int, limit: int) -> list[Stored]:
         """Return the next rows in a state, in the order in which they are sent."""
-        rows = self._db.execute(
-            f"SELECT id, {_ROW} FROM rows WHERE id > ? AND state = ? ORDER BY id LIMIT ?",
-            (after_id, state, limit),
-        )
-        return [Stored(row[0], Row._make(row[1:])) for row in rows]
+        with explained(self.path):
+            rows = self._db.execute(
+                f"SELECT id, {_ROW} FROM rows WHERE id > ? AND state = ? ORDER BY id LIMIT ?",
+                (after_id, state, limit),
+            )
+            return [Stored(row[0], Row._make(row[1:])) for row in rows]
 
     def record(self, settled: Iterable[Settled], **totals: float) -> None:
         """Commit what became of some rows, and add to the totals of the job."""

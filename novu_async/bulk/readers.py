@@ -5,7 +5,7 @@ before any row is given; what is wrong with one line is one `Invalid` and nothin
 """
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import IO, Any, Literal
 
@@ -95,6 +95,11 @@ class FileSource(Source):
         self._format = file_format
         self._delimiter = delimiter
 
+    @property
+    def is_live(self) -> bool:
+        """Whether the next row may have to be waited for: all but files with a path."""
+        return self._origin == "-" or not isinstance(self._origin, str | os.PathLike)
+
     def rows(self, operation: Operation) -> Generator[Row | Invalid, None, None]:
         """Read the rows, one at a time."""
         with readable(self.name), open_stream(self._origin, self.name) as stream:
@@ -159,7 +164,12 @@ class IterableSource(Source):
             item = dict(zip(self._names, item, strict=False))
         return convert(line, item, self.columns, operation)
 
-    async def batches(self, size: int) -> AsyncIterator[list[Any]]:
+    @property
+    def is_async(self) -> bool:
+        """Whether the next item may have to be waited for."""
+        return isinstance(self.items, AsyncIterable)
+
+    async def batches(self, size: int) -> AsyncGenerator[list[Any], None]:
         """Yield the items in lists."""
         if isinstance(self.items, AsyncIterable):
             batch: list[Any] = []
