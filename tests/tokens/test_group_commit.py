@@ -202,3 +202,20 @@ async def test_a_bad_argument_beside_good_ones_fails_alone(novu: Novu, local: Lo
     )
     assert isinstance(results[1], InvalidRequestError)
     assert local.device_tokens("u", "fcm") == ["a", "b"]
+
+
+async def test_a_write_waits_for_the_cancelled_one_that_the_server_still_carries_out() -> None:
+    """The server finishes what a client has abandoned; beside it an acknowledged token was lost."""
+    async with (
+        LocalNovu(latency=0.01) as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        add = novu.subscribers.device_tokens.add
+        await add("u", "fcm", "first")
+        abandoned = asyncio.create_task(add("u", "fcm", "abandoned"))
+        while len(local.requests) < 2:
+            await asyncio.sleep(0)
+        abandoned.cancel()
+        await add("u", "fcm", "acknowledged")
+        assert abandoned.cancelled()
+        assert local.device_tokens("u", "fcm") == ["first", "abandoned", "acknowledged"]
