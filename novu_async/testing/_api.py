@@ -73,17 +73,16 @@ class Api:
         try:
             status, body = await self._process(request, headers)
         except ApiError as error:
-            return self._answer_error(request, headers, error)
+            error.headers = {**headers, **error.headers}
+            return self.render_error(request, error)
         except Exception:
             # Whatever the real API does not handle is a 500 there; here it may be a defect.
             _log.exception("LocalNovu failed on %s %s", request.method, request.target)
-            return self._answer_error(request, headers, make_internal_error())
+            return self.render_error(request, make_internal_error())
         return Answer(status, body, tuple(headers.items()), compressible=body is not None)
 
-    def _answer_error(
-        self, request: RawRequest, headers: Mapping[str, str], error: ApiError
-    ) -> Answer:
-        error.headers = {**headers, **error.headers}
+    def render_error(self, request: RawRequest, error: ApiError) -> Answer:
+        """Write an error of the API as the answer to a request."""
         now = make_timestamp(self.clock())
         return render_error(self.era, error, path=request.target, timestamp=now)
 

@@ -20,6 +20,7 @@ from novu_async.testing._http1 import RawRequest, make_reply
 from novu_async.testing.faults import Fault
 
 _SLOW_PIECE_BYTES: Final = 16
+_SILENT: Final = ("reset_before", "drop_before_reply", "stall", "stall_after_write")
 _PROXY_PAGE: Final = (
     b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
     b"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n"
@@ -36,14 +37,6 @@ class Exchange:
     writer: asyncio.StreamWriter
 
 
-@frozen
-class Outcome:
-    """Say what was sent, and whether the connection goes on."""
-
-    status: int | None
-    keep_open: bool
-
-
 Work = Callable[[], Awaitable[Answer]]
 Refusal = Callable[[ApiError], Answer]
 
@@ -56,28 +49,31 @@ def reset_connection(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def deliver(exchange: Exchange, answer: Answer) -> Outcome:
-    """Send an answer as it is."""
-    exchange.writer.write(make_reply(exchange.request, answer))
-    await exchange.writer.drain()
-    return Outcome(answer.status, exchange.request.keep_alive)
-
-
-async def deliver_with_fault(
-    exchange: Exchange, fault: Fault, work: Work, refuse: Refusal
-) -> Outcome:
-    """Carry out the request if the fault says so, then let it go wrong.
+async def make_faulty_answer(fault: Fault, work: Work, refuse: Refusal) -> Answer | None:
+    """Carry out the request if the fault says so, and give what shall be sent; None for nothing.
 
     `work` makes the real answer; `refuse` renders an error of the API in its era.
     """
     answer = await work() if fault.applied else Answer(200)
-    if fault.kind in ("reset_before", "drop_before_reply"):
-        reset_connection(exchange.writer)
-        return Outcome(None, keep_open=False)
+    return None if fault.kind in _SILENT else _disturb(fault, answer, refuse)
+
+
+async def deliver(exchange: Exchange, answer: Answer) -> bool:
+    """Send an answer as it is; True when the connection goes on."""
+    exchange.writer.write(make_reply(exchange.request, answer))
+    await exchange.writer.drain()
+    return exchange.request.keep_alive
+
+
+async def deliver_with_fault(exchange: Exchange, fault: Fault, answer: Answer | None) -> bool:
+    """Send an answer as the fault wants it, or nothing; True when the connection goes on."""
+    if answer is not None:
+        return await _send(exchange, fault, answer)
     if fault.kind in ("stall", "stall_after_write"):
         await _wait_for_the_end(exchange.reader)
-        return Outcome(None, keep_open=False)
-    return await _send(exchange, fault, _disturb(fault, answer, refuse))
+    else:
+        reset_connection(exchange.writer)
+    return False
 
 
 async def _wait_for_the_end(reader: asyncio.StreamReader) -> None:
@@ -86,23 +82,21 @@ async def _wait_for_the_end(reader: asyncio.StreamReader) -> None:
             pass
 
 
-async def _send(exchange: Exchange, fault: Fault, answer: Answer) -> Outcome:
+async def _send(exchange: Exchange, fault: Fault, answer: Answer) -> bool:
     request, writer = exchange.request, exchange.writer
     if fault.kind == "oversized_reply":
         request = evolve(request, headers={**request.headers, "accept-encoding": ""})
     reply = make_reply(request, answer)
-    if fault.kind == "reset_during_reply":
-        await _send_and_reset(writer, reply[: len(reply) // 2])
-        return Outcome(answer.status, keep_open=False)
-    if fault.kind == "reset_after_reply":
-        await _send_and_reset(writer, reply)
-        return Outcome(answer.status, keep_open=False)
+    if fault.kind in ("reset_during_reply", "reset_after_reply"):
+        half = fault.kind == "reset_during_reply"
+        await _send_and_reset(writer, reply[: len(reply) // 2] if half else reply)
+        return False
     if fault.kind == "slow_reply":
         await _send_slowly(writer, reply)
     else:
         writer.write(reply)
         await writer.drain()
-    return Outcome(answer.status, request.keep_alive and fault.kind != "close_idle")
+    return request.keep_alive and fault.kind != "close_idle"
 
 
 async def _send_and_reset(writer: asyncio.StreamWriter, data: bytes) -> None:

@@ -113,7 +113,7 @@ async def _get_subscriber(call: Call) -> Any:
 
 async def _list_subscribers(call: Call) -> Any:
     page, limit = _read_number(call, "page", 0), _read_number(call, "limit", 10)
-    found = call.store.page(page, limit + 1)
+    found = call.store.slice(page * limit, limit + 1)
     return {"page": page, "hasMore": len(found) > limit, "pageSize": limit, "data": found[:limit]}
 
 

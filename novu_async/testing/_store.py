@@ -168,9 +168,9 @@ class Store:
         self.set_fields(subscriber_id, fields)
         return not known
 
-    def page(self, number: int, size: int) -> list[Document]:
-        """List subscribers, oldest first."""
-        return list(itertools.islice(self.documents.values(), number * size, (number + 1) * size))
+    def slice(self, start: int, count: int) -> list[Document]:
+        """List up to `count` subscribers from a place on, oldest first."""
+        return list(itertools.islice(self.documents.values(), start, start + count))
 
     # Channels: each is one atomic write of the database, and none of them looks at what was read
 

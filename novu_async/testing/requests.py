@@ -91,10 +91,10 @@ class RequestLog:
         return number
 
     def finish(self, number: int, status: int | None, fault: str | None, now: float) -> None:
-        """Note what was answered."""
+        """Note what is answered; only the first note of a request counts."""
         with self._lock:
             record = self._records.get(number)
-            if record is not None:
+            if record is not None and record.finished is None:
                 self._records[number] = evolve(record, status=status, fault=fault, finished=now)
 
     def list(self) -> list[RecordedRequest]:

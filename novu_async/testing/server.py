@@ -10,13 +10,13 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from novu_async.testing import _json_text
-from novu_async.testing._answers import Answer, Era, render_error
+from novu_async.testing._answers import Answer, Era
 from novu_async.testing._api import Api
 from novu_async.testing._delivery import (
     Exchange,
-    Outcome,
     deliver,
     deliver_with_fault,
+    make_faulty_answer,
     reset_connection,
 )
 from novu_async.testing._http1 import (
@@ -30,8 +30,8 @@ from novu_async.testing._http1 import (
 from novu_async.testing._idempotency import IdempotencyStore, ReplayedErrors
 from novu_async.testing._rate_limit import RateLimiter
 from novu_async.testing._routes import find_subscriber_id, split_target
-from novu_async.testing._store import Document, Store, list_tokens, make_timestamp
-from novu_async.testing.faults import Faults
+from novu_async.testing._store import Document, Store, list_tokens
+from novu_async.testing.faults import Fault, Faults
 from novu_async.testing.requests import RecordedRequest, RequestLog
 
 DEFAULT_API_KEY: Final = "local-novu-api-key"
@@ -286,8 +286,7 @@ class LocalNovu:
                     request = await read_request(reader, writer)
                 if request is None:
                     break
-                outcome = await self._exchange(connection, Exchange(request, reader, writer))
-                if not outcome.keep_open:
+                if not await self._exchange(connection, Exchange(request, reader, writer)):
                     break
         except BadRequestError as error:
             writer.write(make_refusal(error.status))
@@ -298,34 +297,36 @@ class LocalNovu:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _exchange(self, connection: int, exchange: Exchange) -> Outcome:
+    async def _exchange(self, connection: int, exchange: Exchange) -> bool:
+        """Answer one request; True when the connection goes on.
+
+        What is sent is logged before it is sent: whoever has the answer finds it in the log.
+        """
         request, clock = exchange.request, self._api.clock
         if request.target.startswith(_DEBUG):
             return await deliver(exchange, self._answer_debug(request))
         number = self._log.begin(connection, request, clock())
-        fault = None
-        if self.faults.active:
-            subscriber_id = find_subscriber_id(request.target)
-            fault = self.faults.pick_for_request(request.method, subscriber_id)
-        outcome = Outcome(None, keep_open=False)
+        fault = self._pick_fault(request)
         try:
             if fault is None:
-                outcome = await deliver(exchange, await self._api.answer(request))
-            else:
-                outcome = await deliver_with_fault(
-                    exchange,
-                    fault,
-                    lambda: self._api.answer(request),
-                    lambda error: render_error(
-                        self._api.era,
-                        error,
-                        path=request.target,
-                        timestamp=make_timestamp(clock()),
-                    ),
-                )
+                answer = await self._api.answer(request)
+                self._log.finish(number, answer.status, None, clock())
+                return await deliver(exchange, answer)
+            damaged = await make_faulty_answer(
+                fault,
+                lambda: self._api.answer(request),
+                lambda error: self._api.render_error(request, error),
+            )
+            if damaged is not None:
+                self._log.finish(number, damaged.status, fault.kind, clock())
+            return await deliver_with_fault(exchange, fault, damaged)
         finally:
-            self._log.finish(number, outcome.status, fault.kind if fault else None, clock())
-        return outcome
+            self._log.finish(number, None, fault.kind if fault else None, clock())
+
+    def _pick_fault(self, request: RawRequest) -> Fault | None:
+        if not self.faults.active:
+            return None
+        return self.faults.pick_for_request(request.method, find_subscriber_id(request.target))
 
     # Debug routes
 

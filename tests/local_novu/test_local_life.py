@@ -1,0 +1,262 @@
+"""Starting, stopping, seeding and looking into a LocalNovu."""
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novu_async.testing import LocalNovu, SeedError, load_seed
+
+pytestmark = pytest.mark.anyio
+
+PATH = "/v1/subscribers/u1/credentials"
+BODY = {"providerId": "fcm", "credentials": {"deviceTokens": ["a"]}}
+
+
+def call(local: LocalNovu, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """Send a request without an event loop."""
+    connection = http.client.HTTPConnection(local.url.removeprefix("http://"), timeout=10)
+    headers = {"Authorization": f"ApiKey {local.api_key}", "Content-Type": "application/json"}
+    try:
+        connection.request(method, path, body and json.dumps(body), headers)
+        reply = connection.getresponse()
+        content = reply.read()
+    finally:
+        connection.close()
+    return reply.status, json.loads(content) if content else None
+
+
+async def test_it_listens_on_the_loopback_interface_only(send: Any) -> None:
+    """By default the address is 127.0.0.1 and the port is free."""
+    async with LocalNovu() as one, LocalNovu() as other:
+        assert one.url.startswith("http://127.0.0.1:")
+        assert one.url != other.url
+        assert (await send(one, "PUT", PATH, body=BODY)).status == 200
+        assert other.requests == []
+
+
+async def test_it_starts_again_on_the_same_port(send: Any) -> None:
+    """Closed and started again, it keeps its address and its state."""
+    local = LocalNovu()
+    for _ in range(2):
+        async with local:
+            url = local.url
+            assert (await send(local, "PATCH", PATH, body=BODY)).status == 200
+        with pytest.raises(OSError, match=r"\d"):
+            await send(local, "PUT", PATH, body=BODY)
+    assert local.url == url
+    assert len(local.requests) == 2
+    assert local.device_tokens("u1", "fcm") == ["a"]
+
+
+async def test_serve_forever_ends_when_cancelled(send: Any) -> None:
+    """Cancelling it closes the server."""
+    local = LocalNovu()
+    await local.start()
+    task = asyncio.create_task(local.serve_forever())
+    assert (await send(local, "PUT", PATH, body=BODY)).status == 200
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(OSError, match=r"\d"):
+        await send(local, "PUT", PATH, body=BODY)
+
+
+async def test_closing_breaks_idle_connections(connect: Any, write: Any, read: Any) -> None:
+    """A client with a kept connection does not hold the server up."""
+    async with LocalNovu() as local:
+        reader, writer = await connect(local)
+        writer.write(write(local, "GET", "/v1/subscribers/u1"))
+        await read(reader)
+    assert await reader.read() == b""
+    writer.close()
+
+
+def test_it_runs_in_a_thread_for_plain_code() -> None:
+    """Code without an event loop uses it as a context manager; the thread ends with it."""
+    before = threading.active_count()
+    with LocalNovu.in_thread(era="2024") as local:
+        assert call(local, "PATCH", PATH, BODY)[0] == 200
+        assert call(local, "PATCH", PATH, {})[0] == 400
+        assert local.device_tokens("u1", "fcm") == ["a"]
+        assert [one.status for one in local.requests] == [200, 400]
+        local.reset()
+        assert local.subscribers == {}
+    assert threading.active_count() == before
+
+
+def test_a_taken_port_is_an_error_in_a_thread_too() -> None:
+    """What starting raises comes out of in_thread."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(OSError, match="address already in use"),
+        LocalNovu.in_thread(port=taken.getsockname()[1]),
+    ):
+        pass
+
+
+def test_an_error_in_the_block_is_not_swallowed() -> None:
+    """An exception passes through in_thread and the server stops."""
+    with pytest.raises(KeyError, match="mine"), LocalNovu.in_thread():
+        raise KeyError("mine")
+
+
+async def test_the_log_holds_what_arrived(send: Any) -> None:
+    """Requests are logged in order of arrival, raw, with their headers in any case."""
+    async with LocalNovu() as local:
+        await send(local, "PUT", PATH, body=BODY, headers={"X-Mine": "1"})
+        await send(local, "DELETE", f"{PATH}/fcm")
+        await send(local, "POST", "/v1/subscribers", body=b"{")
+        first, second, third = local.requests
+        assert local.requests[0] is first
+    assert (first.method, first.path, first.subscriber_id) == ("PUT", PATH, "u1")
+    assert (first.json, first.body) == (BODY, json.dumps(BODY).encode())
+    assert first.headers["X-MINE"] == first.headers.get("x-mine") == "1"
+    assert "X-Other" not in first.headers
+    assert first.finished is not None
+    assert first.finished >= first.started
+    assert (second.status, second.json) == (204, None)
+    assert (third.status, third.json, third.subscriber_id) == (400, None, None)
+    assert [one.number for one in (first, second, third)] == [1, 2, 3]
+    assert local.api_key not in repr(first)
+
+
+async def test_the_log_can_be_bounded(send: Any) -> None:
+    """With max_requests only the newest requests are kept."""
+    async with LocalNovu(max_requests=2) as local:
+        for name in ("u1", "u2", "u3"):
+            await send(local, "GET", f"/v1/subscribers/{name}")
+        assert [one.subscriber_id for one in local.requests] == ["u2", "u3"]
+
+
+async def test_reset_goes_back_to_the_seed(send: Any, put: Any) -> None:
+    """reset() restores state, log, faults, limits and keys."""
+    async with LocalNovu(subscribers=["u1"], integrations=["fcm"], rate_limit=20) as local:
+        await put(local, "u1", "fcm", {"deviceTokens": ["a"]})
+        local.add_subscriber("u2")
+        local.add_integration("apns")
+        local.faults.next("error_500")
+        local.reset()
+        assert list(local.subscribers) == ["u1"]
+        assert [one["providerId"] for one in local.integrations] == ["fcm"]
+        assert (local.device_tokens("u1", "fcm"), local.requests) == ([], [])
+        reply = await put(local, "u1", "fcm", {})
+        assert (reply.status, reply.headers["ratelimit-remaining"]) == (200, "109")
+
+
+async def test_without_a_seed_everything_exists(put: Any) -> None:
+    """Any subscriber exists on first use, and every push and chat provider has an integration."""
+    async with LocalNovu() as local:
+        for provider_id in ("fcm", "apns", "expo", "slack", "zulip", "pushpad", "telegram"):
+            assert (await put(local, "anyone", provider_id, {})).status == 200
+        assert len(local.integrations) == 25
+
+
+async def test_strict_starts_empty(put: Any) -> None:
+    """With strict=True nothing exists that was not added."""
+    async with LocalNovu(strict=True) as local:
+        assert (local.integrations, local.subscribers) == ([], {})
+        assert (await put(local, "u1", "fcm", {})).status == 400
+        local.add_subscriber("u1", firstName="Ada")
+        local.add_integration("fcm", identifier="fcm-main")
+        assert (await put(local, "u1", "fcm", {}, identifier="fcm-main")).status == 200
+
+
+async def test_seeded_subscribers_are_the_only_ones(put: Any) -> None:
+    """Given subscribers, by id or as objects with channels, others are unknown."""
+    channel = {
+        "providerId": "fcm",
+        "integrationIdentifier": "x",
+        "credentials": {"deviceTokens": ["a"]},
+    }
+    subscribers = ["u1", {"subscriberId": "u2", "firstName": "Ada", "channels": [channel]}]
+    integrations = [{"providerId": "fcm", "identifier": "x"}]
+    async with LocalNovu(subscribers=subscribers, integrations=integrations) as local:
+        assert (await put(local, "ghost", "fcm", {})).status == 400
+        assert local.subscribers["u2"]["firstName"] == "Ada"
+        assert local.device_tokens("u2", "fcm", "x") == ["a"]
+        assert local.device_tokens("u2", "fcm", "y") == local.device_tokens("ghost", "fcm") == []
+
+
+def test_a_seed_is_read_from_a_file(tmp_path: Path) -> None:
+    """A file gives subscribers, a range of them, and integrations oldest first."""
+    path = tmp_path / "seed.json"
+    path.write_text(
+        json.dumps(
+            {
+                "subscribers": ["u1", {"subscriberId": "u2"}],
+                "subscriber_range": {"prefix": "sub-", "count": 3},
+                "integrations": [{"providerId": "fcm", "identifier": "main", "active": False}],
+            }
+        )
+    )
+    seed = load_seed(path)
+    local = LocalNovu(subscribers=seed.subscribers, integrations=seed.integrations)
+    assert list(local.subscribers) == ["u1", "u2", "sub-0", "sub-1", "sub-2"]
+    assert local.integrations[0]["active"] is False
+
+
+def test_an_empty_seed_is_no_seed() -> None:
+    """A seed without parts leaves everything as without a seed."""
+    seed = load_seed({})
+    assert (seed.subscribers, seed.integrations) == (None, None)
+
+
+BAD_SEEDS: list[tuple[Any, str]] = [
+    ({"subscriber": []}, "unknown field 'subscriber'"),
+    ({"subscribers": "u1"}, "subscribers must be a list"),
+    ({"subscribers": ["u1", 5]}, r"subscribers\[1\] is not valid: 5"),
+    ({"subscribers": [{}]}, r"subscribers\[0\] is not valid"),
+    ({"integrations": [{"providerId": 5}]}, r"integrations\[0\] is not valid"),
+    ({"subscriber_range": {"prefix": "s"}}, "subscriber_range must have"),
+    ({"subscriber_range": 5}, "subscriber_range must have"),
+]
+
+
+@pytest.mark.parametrize(("seed", "message"), BAD_SEEDS)
+def test_a_bad_seed_names_its_field(seed: Any, message: str) -> None:
+    """What is wrong with a seed is said in one line."""
+    with pytest.raises(SeedError, match=message):
+        load_seed(seed)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"{", "not JSON"), (b"[]", "must be an object"), (b"\xff", "not JSON")],
+)
+def test_a_bad_seed_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    """The message of a broken file has its path."""
+    path = tmp_path / "seed.json"
+    path.write_bytes(content)
+    with pytest.raises(SeedError, match=f"seed.json: {message}"):
+        load_seed(path)
+    with pytest.raises(SeedError, match="No such file"):
+        load_seed(tmp_path / "none.json")
+
+
+async def test_debug_routes(send: Any) -> None:
+    """/__local/ shows documents and requests, and resets; it is not logged and needs no key."""
+    async with LocalNovu() as local:
+        await send(local, "PUT", "/v1/subscribers/a%2Fb/credentials", body=BODY)
+        shown = await send(local, "GET", "/__local/subscribers/a%2Fb", key=None)
+        assert shown.json == local.subscribers["a/b"]
+        log = (await send(local, "GET", "/__local/requests", key=None)).json
+        assert [(one["subscriberId"], one["status"], one["json"]) for one in log] == [
+            ("a/b", 200, BODY)
+        ]
+        assert local.api_key not in json.dumps(log)
+        assert (await send(local, "GET", "/__local/subscribers/ghost")).status == 404
+        assert (await send(local, "GET", "/__local/nothing")).status == 404
+        assert (await send(local, "POST", "/__local/reset", key=None)).status == 204
+        assert (local.subscribers, local.requests) == ({}, [])
+
+
+def test_an_unknown_era_is_refused() -> None:
+    """There are two eras."""
+    with pytest.raises(ValueError, match="era must be '2024' or '2026', not '2025'"):
+        LocalNovu(era="2025")  # type: ignore[arg-type]
