@@ -29,6 +29,20 @@ def describe_url(url: str | None) -> str:
     return "None" if url is None else f"<url {fingerprint(str(url))}>"
 
 
+def redact_start(text: str, secrets: Iterable[str], length: int) -> str:
+    """Return at most so many characters of a text, redacted, in time that its length does not set.
+
+    Where it is cut, no part of a secret is left: as much as the longest one could take is dropped.
+    """
+    known = list(secrets)
+    # JSON may write one character as twelve: a pair of surrogates
+    longest = 12 * max(map(len, known), default=0)
+    if len(text) <= length + longest:
+        return redact(text, known)[:length]
+    start = redact(text[: length + longest], known)
+    return start[: max(0, min(length, len(start) - longest))]
+
+
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Replace every secret in a text, as it is and as JSON writes it, by its fingerprint.
 

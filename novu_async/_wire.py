@@ -5,6 +5,7 @@ one place.
 """
 
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +15,7 @@ from attrs import define, field
 
 from novu_async import _json
 from novu_async._endpoints import MAX_BODY_BYTES, Endpoint
-from novu_async._secrets import redact
+from novu_async._secrets import redact_start
 from novu_async.errors import (
     APIError,
     AuthenticationError,
@@ -37,6 +38,8 @@ from novu_async.providers import nearest_provider
 
 _MAX_MESSAGE = 500
 _MAX_KEPT_BODY = 10_000
+_MAX_ERROR_BODY = 2 * MAX_BODY_BYTES
+"""An error of the API echoes a request at most; what is longer was written by something else."""
 
 
 @define
@@ -92,9 +95,10 @@ def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
     status, secrets = reply.status, _secrets(request)
     data = _parse_error_body(reply.body)
     cls = _error_class(status, data)
-    text = redact(reply.body.decode("utf-8", "replace"), secrets)
+    text = redact_start(reply.body.decode("utf-8-sig", "replace"), secrets, _MAX_ERROR_BODY)
+    message = " ".join(_message(status, data, reply).splitlines())
     error = cls(
-        redact(_message(status, data, reply), secrets)[:_MAX_MESSAGE] + _hint(cls, request),
+        redact_start(message, secrets, _MAX_MESSAGE) + _hint(cls, request),
         status_code=status,
         headers={name.lower(): value for name, value in reply.headers.items()},
         body=text[:_MAX_KEPT_BODY],
@@ -115,11 +119,11 @@ def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
 def _is_success(reply: Reply) -> bool:
     if not 200 <= reply.status < 300:
         return False
-    return not reply.body or reply.body.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"{"
+    return reply.body.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"", b"{")
 
 
 def _parse_error_body(body: bytes | str) -> dict[str, Any]:
-    data = _json.parse_object(body) or {}
+    data = (_json.parse_object(body) if len(body) <= _MAX_ERROR_BODY else None) or {}
     return data if "statusCode" in data or "message" in data else {}
 
 
@@ -133,7 +137,9 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if seconds is not None or text is None:
         return seconds
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        date = parsedate_to_datetime(text)
+        # a date of HTTP is in GMT, also where it does not say so
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -190,11 +196,10 @@ def _error_class(status: int, data: Mapping[str, Any]) -> type[APIError]:
 def _message(status: int, data: Mapping[str, Any], reply: Reply) -> str:
     message = data.get("message")
     if isinstance(message, Mapping):
-        message = message.get("message", message)
-    if isinstance(message, list):
-        message = "; ".join(map(str, message))
-    if message:
-        return ": ".join([str(message), *_validation_messages(data)])
+        # a 500 that is replayed under an idempotency key
+        message = message.get("message")
+    if texts := _texts(message):
+        return ": ".join(filter(None, ["; ".join(texts), _validation_messages(data)]))
     kind = reply.headers.get("content-type", "").partition(";")[0] or "no content type"
     if 300 <= status < 400:
         return "the server redirects, which would leak the key; set server_url to where the API is"
@@ -205,12 +210,17 @@ def _message(status: int, data: Mapping[str, Any], reply: Reply) -> str:
         return f"Status {status}: {what}"
 
 
-def _validation_messages(data: Mapping[str, Any]) -> list[str]:
+def _texts(message: object) -> list[str]:
+    """Return a message, or a list of them, without what is no text."""
+    messages = message if isinstance(message, list) else [message]
+    return [text for text in messages if isinstance(text, str) and text]
+
+
+def _validation_messages(data: Mapping[str, Any]) -> str:
     errors = data.get("errors")
     fields = errors.values() if isinstance(errors, dict) else ()
-    lists = [field.get("messages") for field in fields if isinstance(field, dict)]
-    texts = [str(text) for texts in lists if isinstance(texts, list) for text in texts]
-    return ["; ".join(texts)] if texts else []
+    lists = [_texts(field.get("messages")) for field in fields if isinstance(field, dict)]
+    return "; ".join(text for texts in lists for text in texts)
 
 
 def _hint(cls: type[APIError], request: Request) -> str:
