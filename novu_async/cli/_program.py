@@ -9,9 +9,12 @@ import click
 
 from novu_async._version import __version__
 from novu_async.cli._credentials import append, delete, show, update
+from novu_async.cli._demo import demo
 from novu_async.cli._errors import MISUSED, run_guarded
+from novu_async.cli._job import job
 from novu_async.cli._options import example
 from novu_async.cli._output import say
+from novu_async.cli._register import register, verify
 from novu_async.cli._serve import serve
 from novu_async.cli._tokens import tokens
 
@@ -51,5 +54,5 @@ def program(ctx: click.Context) -> int:
     return 0
 
 
-for command in (update, append, delete, show, tokens, serve):
+for command in (register, verify, job, update, append, delete, show, tokens, serve, demo):
     program.add_command(command)

@@ -1,0 +1,63 @@
+"""Where a job keeps its files: in the current folder, named after the input, unless told."""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+STDIN = "-"
+
+
+class JobFiles(NamedTuple):
+    """The files of a job; a job file that we named is removed once nothing is left to do."""
+
+    job: Path
+    failures: Path
+    is_ours: bool
+
+    def remove_if_ours(self) -> None:
+        """Remove the job file, unless the user has named it."""
+        if self.is_ours:
+            self.job.unlink(missing_ok=True)
+
+
+def choose_files(
+    source: str | None, job: str | None, failures: str | None, *, verb: str = ""
+) -> JobFiles:
+    """Return the files for an input, which is a path, `-`, or None for a query.
+
+    `verb` tells jobs of one input apart. Raises click.UsageError where the failures would overwrite
+    the input.
+    """
+    name, suffix = _name_of(source), verb and f".{verb}"
+    if failures is not None and source not in (None, STDIN) and _is_same(failures, str(source)):
+        raise click.UsageError("--failures would overwrite the input: choose another file")
+    return JobFiles(
+        Path(job) if job is not None else Path(f"{name}{suffix}.job"),
+        Path(failures) if failures is not None else _name_failures(name, suffix),
+        job is None,
+    )
+
+
+def _name_of(source: str | None) -> str:
+    if source is None:
+        return "select"
+    return "stdin" if source == STDIN else Path(source).name or "input"
+
+
+def _name_failures(name: str, verb: str) -> Path:
+    """Return tokens.failed.csv for tokens.csv, tokens.failed-2.csv for tokens.failed.csv."""
+    stem, suffix = os.path.splitext(name.removesuffix(".gz"))
+    again = re.fullmatch(r"(.+)\.failed(?:-(\d+))?", stem)
+    if again:
+        return Path(f"{again[1]}{verb}.failed-{int(again[2] or 1) + 1}{suffix}")
+    return Path(f"{stem}{verb}.failed{'.csv' if suffix == '.parquet' else suffix}")
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False

@@ -1,0 +1,163 @@
+"""Running one bulk job: its display, its end, and what to type next."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from novu_async.cli._errors import (
+    FAILED,
+    EndedBySignalError,
+    complain,
+    describe,
+    exit_status,
+)
+from novu_async.cli._files import STDIN, JobFiles
+from novu_async.cli._options import Connection
+from novu_async.cli._output import count, echo, echo_json, say
+from novu_async.cli._progress import open_display
+from novu_async.cli._reports import as_json, format_report
+
+if TYPE_CHECKING:
+    from novu_async import Novu
+    from novu_async.bulk import Bulk, Progress, Report
+    from novu_async.errors import BulkError
+
+_GRACE_SECONDS = 10
+_STOPPING = (
+    f"stopping: what is in flight may take up to {_GRACE_SECONDS} s; Ctrl-C again ends at once"
+)
+_MIN_CONNECTIONS = 100
+
+Begin = Callable[["Bulk", "Callable[[Progress], None]"], "Awaitable[Report]"]
+
+
+class Job(NamedTuple):
+    """One bulk job as the options ask for it; `begin` starts it."""
+
+    begin: Begin
+    files: JobFiles
+    source: str | None
+    connection: Connection
+    concurrency: int
+    share: float
+    quiet: bool
+    prints_json: bool
+
+
+def run_job(job: Job) -> int:
+    """Run a job, print its report, and return the exit status."""
+    from novu_async.cli._run import run
+    from novu_async.errors import BulkError
+
+    novu = job.connection.make_client(
+        share=job.share, max_connections=max(_MIN_CONNECTIONS, job.concurrency)
+    )
+    try:
+        with open_display(quiet=job.quiet) as display:
+            report = run(_begin(job, novu, display.show), on_signal=lambda: display.note(_STOPPING))
+    except BulkError as error:
+        return _end_stopped(job, error)
+    except EndedBySignalError:
+        _end_interrupted(job)
+        raise
+    return _end_finished(job, report)
+
+
+async def _begin(job: Job, novu: "Novu", show: "Callable[[Progress], None]") -> "Report":
+    async with novu:
+        return await job.begin(bulk_of(novu), show)
+
+
+def bulk_of(novu: "Novu") -> "Bulk":
+    """Return the bulk jobs of a client."""
+    from novu_async.bulk import Bulk
+
+    server_url = novu._pipeline.settings.server_url
+    return Bulk(novu.subscribers, server_url=server_url, rate_limit=lambda: novu.rate_limit)
+
+
+def _end_finished(job: Job, report: "Report") -> int:
+    job.files.remove_if_ours()
+    _print(job, report)
+    if report.resumed:
+        say(f"{job.files.job} was begun before: the figures are of all its runs")
+    _tell_failures(report)
+    return 0 if report.ok else FAILED
+
+
+def _tell_failures(report: "Report") -> None:
+    path = report.failures_path
+    if path is None:
+        return
+    say(f"{count(report.failed + report.invalid, 'row')} to put right: see {path}")
+    if any(reason.retryable for reason in report.failures):
+        command = shlex.join(["register", path, "--only-retryable"])
+        say(f"to try again those that can succeed as they are: {called_as()} {command}")
+
+
+def _end_stopped(job: Job, error: "BulkError") -> int:
+    """Tell why a job could not go on; one that did nothing leaves nothing behind."""
+    from novu_async.errors import APIConnectionError
+
+    report: Report = error.report
+    cause = error.__cause__ or error
+    if report.done == report.failed == 0:
+        job.files.remove_if_ours()
+        if job.prints_json:
+            _print(job, report, error=describe(error))
+        complain(describe(cause if isinstance(cause, Exception) else error))
+        return exit_status(cause)
+    _print(job, report, error=describe(error))
+    complain(describe(error))
+    say(f"to go on: {_resume_command(job)}")
+    return FAILED if isinstance(cause, APIConnectionError) else exit_status(cause)
+
+
+def _end_interrupted(job: Job) -> None:
+    """Tell how far a job came, and how to go on."""
+    from novu_async.bulk import read_job
+
+    if not job.files.job.exists():
+        say(f"interrupted before anything was sent; to begin again: {_same_command()}")
+        return
+    report = read_job(job.files.job)
+    if report.done == report.failed == 0 and job.source != STDIN:
+        job.files.remove_if_ours()
+    _print(job, report, interrupted=True)
+    say(f"interrupted, and saved; to go on: {_resume_command(job)}")
+
+
+def _print(job: Job, report: "Report", **more: Any) -> None:
+    if job.prints_json:
+        more["job"] = str(job.files.job) if job.files.job.exists() else None
+        echo_json(as_json(report, **more))
+    else:
+        echo(format_report(report))
+
+
+def _resume_command(job: Job) -> str:
+    """Return the command that goes on; standard input is not needed again."""
+    if job.source != STDIN:
+        return _same_command()
+    arguments = [argument for argument in sys.argv[1:] if argument != STDIN]
+    if job.files.is_ours:
+        arguments += ["--job", str(job.files.job)]
+    return shlex.join([called_as(), *arguments])
+
+
+def _same_command() -> str:
+    return shlex.join([called_as(), *sys.argv[1:]])
+
+
+def called_as() -> str:
+    """Return how this program was called, as short as it can be."""
+    called = Path(sys.argv[0])
+    if called.name != "novu-credentials":
+        return f"{Path(sys.executable).name} -m novu_async.cli"
+    found = shutil.which(called.name)
+    is_on_path = found is not None and os.path.realpath(found) == os.path.realpath(called)
+    return called.name if is_on_path else str(called)
