@@ -5,6 +5,7 @@ before any row is given; what is wrong with one line is one `Invalid` and nothin
 """
 
 import os
+import re
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import IO, Any, Literal
@@ -22,6 +23,7 @@ Item = tuple[int, Mapping[str, Any]] | Invalid
 Origin = str | os.PathLike[str] | IO[Any]
 
 _FETCHED_ROWS = 1000
+_COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z_ .-]{0,30}")
 
 
 class Source:
@@ -47,18 +49,19 @@ class Source:
         """Keep the names of the columns; raise InvalidRequestError where one is missing."""
         self.header = tuple(header)
         missing = _missing_columns(self.columns, self.header, operation)
-        twice = {name for name in self.columns.names.values() if self.header.count(name) > 1}
+        twice = {n for n in self.header if self.columns.has(n) and self.header.count(n) > 1}
         if missing:
             raise InvalidRequestError(self._explain_missing(missing), "records")
         if twice:
             raise InvalidRequestError(f"{self.name} has {min(twice)!r} in two columns", "records")
 
     def _explain_missing(self, missing: list[str]) -> str:
-        shown = ", ".join(name[:40] for name in self.header[:20])
+        # without a header the first line is a row, whose token belongs in no message
+        looks_like_names = all(map(_COLUMN_NAME.fullmatch, self.header))
+        shown = f" (there are {', '.join(self.header)})" if looks_like_names else ""
         return (
-            f"{self.name} has no column {missing[0]!r}; its first line is read as the names of the "
-            f"columns: {shown}. Name the columns subscriber_id, provider_id and token there, or "
-            "say what they are called (columns), or give a value for all rows (constants)"
+            f"{self.name} has no column {missing[0]!r}{shown}: its first line must name the "
+            "columns subscriber_id, provider_id and token, unless they are mapped or constant"
         )
 
     def wants(self, values: Mapping[str, Any]) -> bool:

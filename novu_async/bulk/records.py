@@ -213,8 +213,11 @@ def _as_id(value: Any) -> Any:
 
 def _values_of(item: Any, columns: Columns) -> Mapping[str, Any] | None:
     if isinstance(item, DeviceToken | WebhookUrl):
-        own = {name: getattr(item, name, None) for name in FIELDS}
-        return {columns.names.get(name, name): value for name, value in own.items()}
+        return {
+            column: getattr(item, name, None)
+            for name in FIELDS
+            if (column := columns.column_of(name)) is not None
+        }
     if isinstance(item, Mapping):
         return item
     mapping = getattr(item, "_mapping", None)  # a row of SQLAlchemy

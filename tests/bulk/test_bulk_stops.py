@@ -1,0 +1,117 @@
+"""When a failure is the whole job's and not the row's."""
+
+import pytest
+
+from novu_async import errors
+from novu_async.bulk.plan import Write
+from novu_async.bulk.reasons import explain
+from novu_async.bulk.stops import StopRule
+from novu_async.errors import NovuError
+
+
+def write(number: int = 0, provider_id: str = "fcm") -> Write:
+    """Make a write of one row."""
+    return Write(f"u{number}", provider_id, None, (number,), (f"t{number}",))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [errors.AuthenticationError(), errors.PermissionDeniedError(), errors.ClientClosedError()],
+)
+def test_a_refused_key_stops_at_once(error: NovuError) -> None:
+    """No row failed by it: all wait for the next run."""
+    rule = StopRule(10)
+    assert rule.failed(write(), error) == []
+    assert rule.cause is error
+    assert rule.finish() == []
+
+
+@pytest.mark.parametrize(
+    "error", [errors.APIConnectionError(), errors.ServerError(), errors.RateLimitError()]
+)
+def test_a_silent_server_stops_after_so_many(error: NovuError) -> None:
+    """The failures in a row are held back, and none of them is a row's own."""
+    rule = StopRule(3)
+    assert rule.failed(write(1), error) == rule.failed(write(2), error) == []
+    assert rule.cause is None
+    assert rule.failed(write(3), error) == []
+    assert rule.cause is error
+
+
+@pytest.mark.parametrize("answer", [None, errors.SubscriberNotFoundError()])
+def test_an_answer_in_between_starts_again(answer: NovuError | None) -> None:
+    """What was held back is the rows' own once the server answers anything."""
+    rule = StopRule(2)
+    error = errors.ServerError()
+    for number in range(5):
+        assert rule.failed(write(number), error) == []
+        if answer is None:
+            assert rule.succeeded(write(9)) == [(write(number), error)]
+        else:
+            assert rule.failed(write(9), answer) == [(write(number), error), (write(9), answer)]
+    assert rule.cause is None
+
+
+def test_a_provider_without_integration_stops_the_job() -> None:
+    """Also while another provider's writes succeed in between."""
+    rule = StopRule(3)
+    for number in range(3):
+        assert rule.succeeded(write(9, "apns")) == []
+        assert rule.cause is None
+        rule.failed(write(number), errors.IntegrationNotFoundError())
+    assert isinstance(rule.cause, errors.IntegrationNotFoundError)
+
+
+def test_an_integration_that_has_worked_stops_nothing() -> None:
+    """Once a write of it succeeded, a refusal is its row's own."""
+    rule = StopRule(1)
+    error = errors.IntegrationNotFoundError()
+    rule.succeeded(write())
+    assert rule.failed(write(1), error) == [(write(1), error)]
+    assert rule.cause is None
+
+
+def test_the_end_hands_out_what_was_held_back() -> None:
+    """Too few failures to judge are their rows' own at the end."""
+    rule = StopRule(9)
+    missing, silent = errors.IntegrationNotFoundError(), errors.APIConnectionError()
+    rule.failed(write(1, "expo"), missing)
+    rule.succeeded(write(2))
+    rule.failed(write(3), silent)
+    assert rule.finish() == [(write(1, "expo"), missing), (write(3), silent)]
+    assert rule.cause is None
+
+
+def test_a_short_job_that_got_no_answer_at_all_is_stopped() -> None:
+    """Its rows wait, however few they are."""
+    rule = StopRule(9)
+    rule.failed(write(1), errors.APIConnectionError("refused"))
+    assert rule.finish() == []
+    assert str(rule.cause) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "retryable"),
+    [
+        (errors.SubscriberNotFoundError("SubscriberId: u not found"), "no such subscriber", False),
+        (errors.APITimeoutError("x"), "no answer in time", True),
+        (errors.APIConnectionError("x"), "no connection", True),
+        (errors.LegacyValidationError("x"), "refused by the API", False),
+        (errors.PayloadTooLargeError("x", status_code=500), "too large for the API", False),
+        (errors.ServerError("x", status_code=503), "status 503", True),
+        (errors.ErrorDto("x", status_code=418), "status 418", False),
+        (errors.BulkError("x"), "BulkError", False),
+    ],
+)
+def test_reasons_group_and_say_whether_to_try_again(
+    error: NovuError, reason: str, retryable: bool
+) -> None:
+    """Each class of error has one phrase; the message of this time is the detail."""
+    failure = explain(error)
+    assert (failure.reason, failure.retryable) == (reason, retryable)
+    assert failure.detail == error.message
+
+
+def test_details_are_one_short_line() -> None:
+    """A page of HTML does not fill the job file."""
+    assert explain(errors.APIError("a\n b" + "x" * 1000)).detail == "a b" + "x" * 297
