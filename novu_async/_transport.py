@@ -213,8 +213,12 @@ def _translate(
 
 def _describe(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        return f"the answer is not HTTP ({error.message[:200]})"
-    return str(error)[:200] or type(error).__name__
+        return f"the answer is not HTTP ({_one_line(error.message)})"
+    return _one_line(str(error)) or type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]
 
 
 def _without_headers(error: Exception) -> Exception | None:

@@ -163,20 +163,16 @@ def http(body: bytes = STORED, status: str = "200 OK", *lines: str) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def serve(
-    answers: Iterable[Answer] = (), *, keep_open: bool = True
-) -> AsyncIterator[RawServer]:
+async def serve(answers: Iterable[Answer] = ()) -> AsyncIterator[RawServer]:
     """Serve raw answers in order, the last one again and again.
 
-    An answer is bytes, or a coroutine function that is given the connection; the connection is
-    closed afterwards unless `keep_open`.
+    An answer is bytes, or a coroutine function that is given the connection.
     """
-    given, state, tasks = list(answers) or [http()], RawServer(), set[Any]()
+    given, state, tasks = list(answers) or [http()], RawServer(), set[asyncio.Task[None]]()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
         state.connections += 1
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        try:
             while not writer.is_closing():
                 state.requests.append(await _read_request(reader))
                 answer = given[min(len(state.requests), len(given)) - 1]
@@ -185,11 +181,17 @@ async def serve(
                     await writer.drain()
                 else:
                     await answer(writer)
-                if not keep_open:
-                    break
-        writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.get_running_loop().create_task(handle(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     state.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield state

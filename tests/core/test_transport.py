@@ -1,0 +1,329 @@
+"""One exchange over real connections, and everything that can go wrong with it."""
+
+import asyncio
+import gzip
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from core_doubles import KEY, PUSH, STORED, RawServer, http, serve
+
+from novu_async import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    NovuError,
+    ServerError,
+)
+from novu_async import (
+    Novu as RealNovu,
+)
+from novu_async.testing import LocalNovu
+
+pytestmark = pytest.mark.anyio
+
+
+def Novu(server: RawServer | str, **options: Any) -> RealNovu:  # noqa: N802, stands in for it
+    """Make a client that sends once, to a raw server or a URL."""
+    url = server if isinstance(server, str) else server.url
+    return RealNovu(KEY, server_url=url, **{"retries": None, **options})
+
+
+async def append(novu: RealNovu, subscriber_id: str = "u1", **options: Any) -> Any:
+    """Send one append."""
+    return await novu.subscribers.credentials.append(subscriber_id, PUSH, **options)
+
+
+async def fail(novu: RealNovu, **options: Any) -> Any:
+    """Send one append that must end in an error of ours, and return it."""
+    with pytest.raises(NovuError) as caught:
+        await append(novu, **options)
+    return caught.value
+
+
+def all_texts(error: BaseException | None) -> str:
+    """Collect the texts of an error and of whatever led to it."""
+    if error is None:
+        return ""
+    own = [str(error), repr(error), repr(vars(error)), repr(error.args)]
+    return " ".join([*own, all_texts(error.__cause__), all_texts(error.__context__)])
+
+
+@pytest.fixture
+def refused_url() -> str:
+    """Give a URL at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Answer nothing and close."""
+    writer.close()
+
+
+async def reset(writer: asyncio.StreamWriter) -> None:
+    """Answer nothing and break off."""
+    writer.transport.abort()
+
+
+def cut(answer: bytes) -> Any:
+    """Make an answer that ends where the bytes end."""
+
+    async def send(writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    return send
+
+
+def hang(*answer: bytes) -> Any:
+    """Make an answer that never ends."""
+
+    async def send(writer: asyncio.StreamWriter) -> None:
+        writer.writelines(answer)
+        await asyncio.Event().wait()
+
+    return send
+
+
+async def test_nobody_listens(refused_url: str) -> None:
+    """A refused connection is a connection error that says what to check; nothing was applied."""
+    async with Novu(refused_url) as novu:
+        error = await fail(novu)
+    assert type(error) is APIConnectionError
+    assert "check server_url and the network" in str(error)
+    assert error.may_have_applied is False
+    assert error.request.path == "/v1/subscribers/u1/credentials"
+
+
+async def test_a_name_that_does_not_resolve() -> None:
+    """A host that does not exist is a connection error that names it; nothing was applied."""
+    async with Novu("http://novu.invalid") as novu:
+        error = await fail(novu, timeout=20)
+    assert type(error) is APIConnectionError
+    assert "novu.invalid" in str(error)
+    assert error.may_have_applied is False
+
+
+@pytest.mark.parametrize("drop", [close, reset])
+@pytest.mark.parametrize("method", ["append", "update", "delete"])
+async def test_a_dropped_connection_is_tried_once_more(drop: Any, method: str) -> None:
+    """Each of the three calls is sent twice at most where its connection is dropped unanswered."""
+    async with serve([drop, drop, http()]) as server, Novu(server) as novu:
+        call = getattr(novu.subscribers.credentials, method)
+        with pytest.raises(APIConnectionError) as caught:
+            await call("u1", "fcm" if method == "delete" else PUSH)
+        assert caught.value.may_have_applied is True
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("method", ["append", "update", "delete"])
+async def test_a_kept_connection_that_is_gone_is_replaced(method: str) -> None:
+    """A keep-alive connection that the server closes on the next request costs no error."""
+    async with serve([http(), close, http()]) as server, Novu(server) as novu:
+        await append(novu)
+        call = getattr(novu.subscribers.credentials, method)
+        await call("u2", "fcm" if method == "delete" else PUSH)
+        assert server.connections == 2
+        assert [one.line.split("/")[3] for one in server.requests] == ["u1", "u2", "u2"]
+
+
+async def test_connections_are_kept() -> None:
+    """Calls one after another share one connection."""
+    async with serve() as server, Novu(server) as novu:
+        for _ in range(5):
+            await append(novu)
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b",
+    ],
+)
+async def test_an_answer_that_is_cut_off(answer: bytes) -> None:
+    """Half of a body is a connection error, the write may have been made, and it is sent once."""
+    async with serve([cut(answer)]) as server, Novu(server) as novu:
+        error = await fail(novu)
+        assert type(error) is APIConnectionError
+        assert error.may_have_applied is True
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 twohundred OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+        http(b"this is no gzip", "200 OK", "Content-Encoding: gzip"),
+        http(gzip.compress(b"x")[:-9] + b"????????", "200 OK", "Content-Encoding: deflate"),
+        http(b"x", "200 OK", "Content-Encoding: br"),
+    ],
+)
+async def test_an_answer_that_is_not_http(answer: bytes) -> None:
+    """Bytes that are no HTTP are a connection error after sending; the key is not in its chain."""
+    async with serve([cut(answer)]) as server, Novu(server) as novu:
+        error = await fail(novu)
+    assert type(error) is APIConnectionError
+    assert error.may_have_applied is True
+    assert KEY not in all_texts(error)
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [hang(), hang(b"HTTP/1.1 200 OK\r\nContent-Le"), hang(http()[:-5])],
+    ids=["silent", "in the head", "in the body"],
+)
+async def test_an_answer_that_takes_too_long(answer: Any) -> None:
+    """Silence at any point ends in a timeout error after the seconds of the call."""
+    async with serve([answer]) as server, Novu(server, timeout=60) as novu:
+        error = await fail(novu, timeout=0.05)
+        assert type(error) is APITimeoutError
+        assert isinstance(error, TimeoutError)
+        assert error.may_have_applied is True
+        assert "no complete answer within 0.05 s" in str(error)
+        assert KEY not in all_texts(error)
+
+
+async def test_a_slow_answer_within_the_timeout_arrives(local: LocalNovu) -> None:
+    """An answer in pieces of a few bytes is read to its end."""
+    local.faults.next("slow_reply")
+    async with RealNovu(local.api_key, server_url=local.url) as novu:
+        assert (await append(novu)).result.subscriber_id == "u1"
+
+
+async def test_an_answer_that_is_too_long() -> None:
+    """An answer over `max_reply_bytes` is given up, and the connection with it."""
+    body = STORED + b" " * 5_000
+    async with serve([http(body), http()]) as server:
+        async with Novu(server, max_reply_bytes=5_000) as novu:
+            error = await fail(novu)
+            assert type(error) is APIConnectionError
+            assert "larger than 5,000 bytes" in str(error)
+            await append(novu)
+        async with Novu(server, max_reply_bytes=len(body)) as novu:
+            await append(novu)
+
+
+async def test_a_gzip_bomb_is_given_up() -> None:
+    """The limit counts decompressed bytes, so a small bomb does not fill the memory."""
+    bomb = gzip.compress(gzip.compress(bytes(1 << 26), 9), 9)
+    plain = gzip.compress(bytes(1 << 26), 9)
+    for body in (plain, bomb):
+        answer = http(body, "200 OK", "Content-Encoding: gzip")
+        async with serve([answer]) as server, Novu(server, max_reply_bytes=60_000) as novu:
+            assert type(await fail(novu)) is APIConnectionError
+
+
+async def test_compressed_answers_are_read() -> None:
+    """An answer above a kilobyte comes compressed and in chunks, as from the API."""
+    body = gzip.compress(STORED)
+    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    head = ("Content-Encoding: gzip", "Transfer-Encoding: chunked")
+    async with serve([http(chunked, "200 OK", *head)]) as server, Novu(server) as novu:
+        assert (await append(novu)).body == STORED
+
+
+@pytest.mark.parametrize("status", ["301 M", "302 F", "303 S", "307 T", "308 P"])
+async def test_a_redirect_is_not_followed(status: str) -> None:
+    """The key goes to no other host than that of server_url; the error says what to do."""
+    async with serve() as elsewhere:
+        answer = http(b"", status, f"Location: {elsewhere.url}/v1/x")
+        async with serve([answer]) as server, Novu(server) as novu:
+            error = await fail(novu)
+        assert type(error) is APIError
+        assert "set server_url to where the API is" in str(error)
+        assert elsewhere.requests == []
+        assert elsewhere.connections == 0
+
+
+async def test_cookies_are_not_sent_back() -> None:
+    """What one answer sets is no part of the next request."""
+    async with serve([http(STORED, "200 OK", "Set-Cookie: a=b")]) as server, Novu(server) as novu:
+        await append(novu)
+        await append(novu)
+        assert server.requests[1].header("cookie") == []
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """Bring a session of the caller's own."""
+    async with aiohttp.ClientSession(headers={"X-Own": "1"}, raise_for_status=True) as session:
+        yield session
+
+
+async def test_a_session_of_the_caller_stays_the_callers(session: aiohttp.ClientSession) -> None:
+    """An injected session stays open, and no default of it ever holds the key."""
+    async with serve() as server:
+        async with Novu(server, session=session) as novu:
+            await append(novu)
+            assert KEY not in repr(session.headers)
+        assert not session.closed
+        async with session.get(server.url) as answer:
+            assert answer.status == 200
+        first, second = server.requests
+        assert first.header("authorization") == [f"ApiKey {KEY}"]
+        assert first.header("x-own") == ["1"]
+        assert second.header("authorization") == []
+
+
+async def test_a_session_that_raises_for_status_does_not(session: aiohttp.ClientSession) -> None:
+    """An injected session's own ideas about errors do not replace ours."""
+    async with serve([http(b"", "503 No")]) as server, Novu(server, session=session) as novu:
+        assert type(await fail(novu)) is ServerError
+
+
+async def test_a_session_that_is_closed(session: aiohttp.ClientSession) -> None:
+    """An injected session that the caller closed is said to be closed, first call or later."""
+    await session.close()
+    async with Novu("http://127.0.0.1:9", session=session) as novu:
+        assert "session that was passed in is closed" in str(await fail(novu))
+
+
+async def test_a_proxy_sees_the_request_and_its_password_is_kept_quiet(refused_url: str) -> None:
+    """Requests go through the proxy; its password is in no error of a proxy that fails."""
+    async with serve() as proxy, Novu("http://novu.invalid", proxy=proxy.url) as novu:
+        await append(novu)
+        assert proxy.requests[0].line.startswith("PATCH http://novu.invalid/v1/subscribers/u1/")
+    with_password = refused_url.replace("//", "//me:pass-that-no-text-may-hold@")
+    async with Novu("http://novu.invalid", proxy=with_password) as novu:
+        error = await fail(novu)
+        assert type(error) is APIConnectionError
+        assert "pass-that-no-text-may-hold" not in all_texts(error)
+
+
+async def test_a_call_that_is_cancelled_leaves_the_pool_usable(local: LocalNovu) -> None:
+    """With a single connection, cancelled calls give it back when the server has answered."""
+    url = local.url
+    async with RealNovu(local.api_key, server_url=url, max_connections=1, timeout=5) as novu:
+        for number in range(20):
+            task = asyncio.create_task(append(novu, f"u{number % 3}"))
+            for _ in range(number):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert (await append(novu)).result.subscriber_id == "u1"
+        read = asyncio.create_task(novu.subscribers.retrieve("u1"))
+        await asyncio.sleep(0)
+        read.cancel()
+        assert (await novu.subscribers.retrieve("u1")).subscriber_id == "u1"
+
+
+async def test_at_most_max_connections_are_open(local: LocalNovu) -> None:
+    """Calls beyond the limit wait for a connection instead of opening another."""
+    async with RealNovu(local.api_key, server_url=local.url, max_connections=2) as novu:
+        await asyncio.gather(*(append(novu, f"u{i}") for i in range(12)))
+    assert {one.connection for one in local.requests} <= {1, 2}
