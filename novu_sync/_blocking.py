@@ -7,17 +7,14 @@ them too. Neither holds where a method is overloaded or has type variables of it
 
 import inspect
 from collections.abc import (
-    AsyncIterable,
+    AsyncGenerator,
     AsyncIterator,
     Callable,
-    Collection,
     Coroutine,
     Generator,
-    Iterable,
     Iterator,
 )
 from functools import update_wrapper
-from os import PathLike
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -32,17 +29,24 @@ from typing import (
     overload,
 )
 
+from novu_sync._bridge import Bridge
 from novu_sync._calls import Feed
 
 if TYPE_CHECKING:
     from novu_async import Novu as AsyncNovu
-    from novu_sync._bridge import Bridge
 
 A = TypeVar("A")
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+
+
+Read = Callable[[Any, int], tuple[Any, Feed[Any] | None]]
+"""Takes records and how many to read at once; returns what to pass on, and the feed in it if any.
+"""
+
+_AT_ONCE = 1000
 
 
 class Resource:
@@ -65,17 +69,19 @@ class BlockingMethod(Protocol[P, R_co]):
 
 
 def blocking(
-    method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]], *, reads: str = ""
+    method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]], *, read: Read | None = None
 ) -> BlockingMethod[P, R]:
     """Make the blocking form of a coroutine method.
 
-    `reads` names the parameter whose iterable is to be read in the caller's thread.
+    `read` makes a feed of the argument `records` where it is to be read in the caller's thread.
     """
 
     def call(self: Resource, /, *args: Any, **kwargs: Any) -> R:
         find, feed = self._find, None
-        if reads:
-            args, kwargs, feed = _read_here(signature, reads, args, kwargs)
+        if read is not None:
+            bound = signature.bind(self, *args, **kwargs)
+            feed = _feed(bound, read, _AT_ONCE)
+            args, kwargs = bound.args[1:], bound.kwargs
         return self._bridge.call(lambda core: method(find(core), *args, **kwargs), feed)
 
     signature = _imitate(call, method)
@@ -83,22 +89,47 @@ def blocking(
 
 
 def blocking_iterator(
-    method: Callable[Concatenate[A, P], AsyncIterator[T]], *, reads: str = ""
+    method: Callable[Concatenate[A, P], AsyncIterator[T]], *, read: Read | None = None
 ) -> BlockingMethod[P, Generator[T, None, None]]:
     """Make the blocking form of an asynchronous generator method: a generator.
 
-    It runs while it is iterated over; to leave it early, break out of the loop or `close()` it.
-    `reads` names the parameter whose iterable is to be read in the caller's thread.
+    To leave it early, break out of the loop or `close()` it. `read` as in `blocking`, except that
+    records are read one at a time: they may be slow to come.
     """
 
     def call(self: Resource, /, *args: Any, **kwargs: Any) -> Generator[T, None, None]:
         find, feed = self._find, None
-        if reads:
-            args, kwargs, feed = _read_here(signature, reads, args, kwargs)
+        if read is not None:
+            bound = signature.bind(self, *args, **kwargs)
+            feed = _feed(bound, read, 1)
+            args, kwargs = bound.args[1:], bound.kwargs
         return self._bridge.iterate(lambda core: method(find(core), *args, **kwargs), feed)
 
     signature = _imitate(call, method)
     return cast("BlockingMethod[P, Generator[T, None, None]]", call)
+
+
+def blocking_function(
+    function: Callable[P, Coroutine[Any, Any, R]], *, read: Read
+) -> Callable[P, R]:
+    """Make the blocking form of a coroutine function that needs no client."""
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        feed = _feed(bound, read, _AT_ONCE)
+        bridge = Bridge(_NoClient)
+        try:
+            return bridge.call(lambda _: function(*bound.args, **bound.kwargs), feed)
+        finally:
+            bridge.close()
+
+    signature = _imitate(call, function)
+    return call
+
+
+class _NoClient:
+    async def aclose(self) -> None:
+        """Do nothing: nothing is open."""
 
 
 def same_parameters(
@@ -127,19 +158,14 @@ def _imitate(function: Callable[..., Any], method: Callable[..., Any]) -> inspec
 
 def _blocking_type(returned: Any) -> Any:
     if isinstance(returned, str):
-        return returned.replace("AsyncIterator[", "Iterator[")
-    if get_origin(returned) is AsyncIterator:
-        return cast("Any", Iterator)[get_args(returned)]
-    return returned
+        return returned.replace("Async", "")
+    origin = _BLOCKING_TYPES.get(get_origin(returned))
+    return returned if origin is None else origin[get_args(returned)[0]]
 
 
-def _read_here(
-    signature: inspect.Signature, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any], Feed[Any] | None]:
-    """Replace the iterable called `name` by a feed, unless it is a collection or a path."""
-    bound = signature.bind(None, *args, **kwargs)
-    items = bound.arguments[name]
-    if isinstance(items, Collection | PathLike | AsyncIterable) or not isinstance(items, Iterable):
-        return args, kwargs, None
-    feed = bound.arguments[name] = Feed(items)
-    return bound.args[1:], bound.kwargs, feed
+_BLOCKING_TYPES: dict[Any, Any] = {AsyncIterator: Iterator, AsyncGenerator: Iterator}
+
+
+def _feed(bound: inspect.BoundArguments, read: Read, at_once: int) -> Feed[Any] | None:
+    bound.arguments["records"], feed = read(bound.arguments["records"], at_once)
+    return feed

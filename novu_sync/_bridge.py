@@ -24,8 +24,11 @@ from novu_sync._calls import Call, Feed, Stream
 R = TypeVar("R")
 T = TypeVar("T")
 
-_GRACE = 5.0
-"""Seconds that a cancelled call, or the closing of the core, may take before it is left alone."""
+_GRACE = 15.0
+"""Seconds that a cancelled call, or the closing of the core, may take before it is left alone.
+
+A bulk job lets the requests under way finish, which takes up to 10 seconds by default.
+"""
 
 
 class Core(Protocol):
@@ -143,7 +146,7 @@ class _Portal:
             self._at_exit = at_exit
             self._stopped.set()
         if wait and get_ident() != self._thread_id:
-            self._keeper.join(3 * _GRACE)
+            self._keeper.join(2 * _GRACE)
 
 
 def closed_error() -> ClientClosedError:

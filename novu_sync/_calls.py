@@ -5,12 +5,12 @@ loop puts errands into it (functions which that thread is to run) and, after the
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing, suppress
 from contextvars import copy_context
 from functools import partial
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
@@ -20,10 +20,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 _BATCH = 1000
-"""How many items of a stream, or records of a feed, cross at once at most."""
-
-_LINGER = 0.05
-"""Seconds after which a slow feed passes on what it has."""
+"""How many items of a stream cross at once at most."""
 
 _LISTEN = 0.5
 """Seconds after which a waiting thread lets Python handle signals, at the latest."""
@@ -173,14 +170,16 @@ class Stream(Call[None], Generic[T]):
 
 
 class Feed(AsyncIterator[T]):
-    """An iterable of the caller, read in the caller's thread, a batch at a time.
+    """An iterable of the caller, read in the caller's thread, some items at once.
 
-    So a generator may block, and a database cursor stays in the thread to which it belongs.
+    So a generator may block, and a database cursor stays in the thread to which it belongs. With
+    `at_once=1` an item is passed on before the next one is waited for.
     """
 
-    def __init__(self, items: Iterable[T]) -> None:
+    def __init__(self, items: Iterable[T], at_once: int) -> None:
         self.call: Call[Any]
         self._source = items
+        self._at_once = at_once
         self._iterator: Iterator[T] | None = None
         self._batch: deque[T] = deque()
 
@@ -194,10 +193,4 @@ class Feed(AsyncIterator[T]):
     def _fetch(self) -> deque[T]:
         if self._iterator is None:
             self._iterator = iter(self._source)
-        batch: deque[T] = deque()
-        limit = time.monotonic() + _LINGER
-        for item in self._iterator:
-            batch.append(item)
-            if len(batch) >= _BATCH or time.monotonic() > limit:
-                break
-        return batch
+        return deque(islice(self._iterator, self._at_once))

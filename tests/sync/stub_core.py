@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -13,6 +13,7 @@ import anyio.lowlevel
 
 from novu_sync._blocking import Resource, blocking, blocking_iterator
 from novu_sync._bridge import Bridge
+from novu_sync._calls import Feed
 
 request_id: ContextVar[str] = ContextVar("request_id", default="none")
 
@@ -96,6 +97,14 @@ class Core:
             self.stream_closed.set()
 
 
+def read_here(records: Any, at_once: int) -> tuple[Any, Feed[Any] | None]:
+    """Make a feed of an iterator, not of a collection."""
+    if isinstance(records, Collection):
+        return records, None
+    feed = Feed(records, at_once)
+    return feed, feed
+
+
 class Calls(Resource):
     """The blocking forms of the methods of `Core`."""
 
@@ -105,9 +114,9 @@ class Calls(Resource):
     fail = blocking(Core.fail)
     hang = blocking(Core.hang)
     context = blocking(Core.context)
-    count = blocking(Core.count, reads="records")
-    total = blocking(Core.total, reads="records")
-    stream = blocking_iterator(Core.stream, reads="records")
+    count = blocking(Core.count, read=read_here)
+    total = blocking(Core.total, read=read_here)
+    stream = blocking_iterator(Core.stream, read=read_here)
 
 
 class Client:

@@ -1,0 +1,54 @@
+"""Bulk jobs, records in and outcomes out, for blocking code: see `novu_async.bulk`."""
+
+from collections.abc import Collection, Iterable
+from copy import copy
+from itertools import chain
+from typing import Any
+
+from novu_async import bulk as awaited
+from novu_async.bulk import DeviceToken as DeviceToken
+from novu_async.bulk import DryRun as DryRun
+from novu_async.bulk import Outcome as Outcome
+from novu_async.bulk import Progress as Progress
+from novu_async.bulk import Reason as Reason
+from novu_async.bulk import Report as Report
+from novu_async.bulk import WebhookUrl as WebhookUrl
+from novu_async.bulk import __all__ as __all__
+from novu_async.bulk import read_csv as read_csv
+from novu_async.bulk import read_file as read_file
+from novu_async.bulk import read_job as read_job
+from novu_async.bulk import read_jsonl as read_jsonl
+from novu_async.bulk import read_outcomes as read_outcomes
+from novu_async.bulk import read_rows as read_rows
+from novu_async.bulk import read_select as read_select
+from novu_async.bulk.readers import IterableSource, as_source
+from novu_sync._blocking import Resource, blocking, blocking_function, blocking_iterator
+from novu_sync._calls import Feed
+
+
+def read_here(records: Any, at_once: int) -> tuple[Any, Feed[Any] | None]:
+    """Have an iterable or a cursor read in the caller's thread, to which it may belong."""
+    source = None if records is None else as_source(records)
+    if not isinstance(source, IterableSource) or source.is_async:
+        return source, None
+    cursor: Any = source.items
+    if isinstance(cursor, Collection):
+        return source, None
+    has_rows = isinstance(cursor, Iterable)
+    rows = cursor if has_rows else chain.from_iterable(iter(lambda: cursor.fetchmany(at_once), []))
+    source = copy(source)
+    feed = source.items = Feed(rows, at_once)
+    return source, feed
+
+
+class Bulk(Resource):
+    __slots__ = ()
+    __doc__ = awaited.Bulk.__doc__
+
+    register = blocking(awaited.Bulk.register, read=read_here)
+    stream = blocking_iterator(awaited.Bulk.stream, read=read_here)
+    verify = blocking(awaited.Bulk.verify, read=read_here)
+    plan = blocking(awaited.Bulk.plan, read=read_here)
+
+
+plan = blocking_function(awaited.plan, read=read_here)

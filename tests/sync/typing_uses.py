@@ -1,0 +1,71 @@
+"""Right and wrong uses of novu_sync, for type checkers alone: this file is never run.
+
+Lines that end in `# wrong` must be refused, all others accepted.
+"""
+
+from collections.abc import Callable, Generator
+from typing import assert_type
+
+import novu_async
+import novu_sync
+import novu_sync as novu_py
+from novu_sync import Novu, models
+from novu_sync.bulk import Outcome, Report
+from novu_sync.utils import BackoffStrategy, RetryConfig
+
+with Novu(api_key="key") as novu:
+    assert_type(novu, Novu)
+    updated = novu.subscribers.credentials.update(
+        subscriber_id="<id>",
+        update_subscriber_channel_request_dto={
+            "provider_id": novu_py.UpdateSubscriberChannelRequestDtoProviderID.PUSHPAD,
+            "credentials": {"device_tokens": ["token1"]},
+        },
+    )
+    assert_type(updated, models.SubscribersControllerUpdateSubscriberChannelResponse)
+
+credentials = novu.subscribers.credentials
+assert_type(
+    credentials.append("id", {}, retries=None, timeout=3),
+    models.SubscribersControllerModifySubscriberChannelResponse,
+)
+credentials.delete("id", provider_id="fcm", idempotency_key="key")
+credentials.update(1, {})  # wrong
+credentials.update("id")  # wrong
+credentials.update("id", {}, timeout="3")  # wrong
+credentials.update("id", {}, tiemout=3)  # wrong
+reslt = credentials.update("id", {}).reslt  # wrong
+credentials.upsert("id", {})  # wrong
+
+tokens = novu.subscribers.device_tokens
+assert_type(tokens.add("id", "fcm", ["a"]), novu_sync.DeviceTokensResult)
+assert_type(tokens.list("id", "fcm").device_tokens, tuple[str, ...])
+tokens.add("id", "fcm", "a", on_missing_subscriber="create")
+tokens.add("id", "fcm", "a", on_missing_subscriber="make")  # wrong
+tokens.rotate("id", "fcm", old="a")  # wrong
+clear: Callable[[str, str], novu_sync.DeviceTokensResult] = tokens.clear
+
+records = [novu_sync.bulk.DeviceToken("id", "fcm", "a")]
+assert_type(novu.bulk.register(records, concurrency=8), Report)
+assert_type(novu.bulk.stream(records), Generator[Outcome, None, None])
+assert_type(novu_sync.bulk.plan(records), novu_sync.bulk.DryRun)
+novu.bulk.register(records, concurency=8)  # wrong
+novu.bulk.register(records, operation="apend")  # wrong
+
+Novu("key", server="eu", retries=RetryConfig("none", BackoffStrategy(1, 50, 1.1, 100)))
+Novu("key", "eu")  # wrong
+Novu("key", sever="eu")  # wrong
+Novu("key", timeout="3")  # wrong
+novu.aclose()  # wrong
+novu_sync.Nuvo()  # wrong
+
+
+class OwnNovu(Novu):
+    """A client of a user's own class."""
+
+
+assert_type(OwnNovu("key").__enter__(), OwnNovu)
+
+novu_sync.models.ErrorDto().status_code = 404
+novu_sync.errors.ErrorDto().status_code = "404"  # wrong
+assert_type(novu_sync.models.ErrorDto(), novu_async.errors.ErrorDto)
