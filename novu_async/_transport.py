@@ -150,8 +150,9 @@ class Transport:
             warnings.simplefilter("ignore")
             connector = session.connector
             session.detach()
-            if connector is not None and self._loop is not None and not self._loop.is_closed():
-                connector.close()
+            if connector is not None:
+                # the first step closes the connections, the others would only wait for it
+                next(connector.close().__await__(), None)
             del connector
 
 

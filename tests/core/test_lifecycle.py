@@ -1,0 +1,147 @@
+"""Where and how long a client works: loops, closing, and being forgotten."""
+
+import asyncio
+import gc
+import inspect
+import warnings
+from typing import Any
+
+import pytest
+import trio
+from core_doubles import KEY, PUSH
+
+from novu_async import APIConnectionError, ClientClosedError, ConfigurationError, Novu, NovuError
+from novu_async.testing import LocalNovu
+
+
+async def append(novu: Novu, subscriber_id: str = "u1") -> Any:
+    """Send one append."""
+    return await novu.subscribers.credentials.append(subscriber_id, PUSH)
+
+
+@pytest.mark.anyio
+async def test_a_client_that_is_closed(local: LocalNovu) -> None:
+    """After `aclose()` every call says so and nothing is sent; closing twice is fine."""
+    async with Novu(local.api_key, server_url=local.url) as novu:
+        await append(novu)
+    await novu.aclose()
+    subscribers = novu.subscribers
+    for call in (
+        append(novu),
+        subscribers.credentials.delete("u1", "fcm"),
+        subscribers.retrieve("u1"),
+        subscribers.device_tokens.add("u1", "fcm", ["t"]),
+        subscribers.device_tokens.list("u1", "fcm"),
+    ):
+        with pytest.raises(ClientClosedError, match="make a new Novu"):
+            await call
+    assert len(local.requests) == 1
+
+
+@pytest.mark.anyio
+async def test_a_client_that_was_never_used_closes_quietly() -> None:
+    """Making and closing a client opens nothing."""
+    async with Novu(KEY, server_url="http://novu.invalid"):
+        pass
+
+
+@pytest.mark.anyio
+async def test_closing_ends_the_calls_under_way(local: LocalNovu) -> None:
+    """A call that waits for its answer, or for its turn, ends with an error of ours."""
+    local.faults.next("stall", times=5)
+    novu = Novu(local.api_key, server_url=local.url, retries=None)
+    calls = [asyncio.create_task(append(novu)) for _ in range(3)]
+    calls.append(asyncio.create_task(append(novu, "u2")))
+    while len(local.requests) < 2:  # noqa: ASYNC110, the server has no event to wait for
+        await asyncio.sleep(0)
+    await novu.aclose()
+    for error in await asyncio.gather(*calls, return_exceptions=True):
+        assert isinstance(error, ClientClosedError | APIConnectionError)
+
+
+def test_a_client_belongs_to_one_event_loop() -> None:
+    """Use from a second loop is refused with the way out, and the first one can go on."""
+    with LocalNovu.in_thread() as local, asyncio.Runner() as first, asyncio.Runner() as second:
+        novu = Novu(local.api_key, server_url=local.url)
+        first.run(append(novu))
+        with pytest.raises(ConfigurationError, match=r"another event loop.*or use novu_sync"):
+            second.run(append(novu))
+        assert len(local.requests) == 1
+        first.run(append(novu))
+        first.run(novu.aclose())
+
+
+def test_without_an_event_loop() -> None:
+    """A call that no event loop runs says to use novu_sync."""
+    call = append(Novu(KEY))
+    with pytest.raises(ConfigurationError, match="in plain code use novu_sync"):
+        call.send(None)
+
+
+def test_under_trio() -> None:
+    """Under trio the error names the way out."""
+    with pytest.raises(ConfigurationError, match=r"novu_sync through trio\.to_thread\.run_sync"):
+        trio.run(append, Novu(KEY))
+
+
+@pytest.mark.anyio
+async def test_a_client_that_is_forgotten_warns_once(local: LocalNovu) -> None:
+    """Dropping an open client gives one ResourceWarning, which names the line that made it."""
+    novu = Novu(local.api_key, server_url=local.url)
+    made_at = f"{__file__}:{inspect.currentframe().f_lineno - 1}"  # type: ignore[union-attr]
+    await append(novu)
+    reports: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del novu
+        gc.collect()
+        await asyncio.sleep(0)
+    assert reports == []
+    texts = [str(one.message) for one in caught if one.category is ResourceWarning]
+    assert len(texts) == 1
+    assert made_at in texts[0]
+    assert "aclose()" in texts[0]
+
+
+@pytest.mark.anyio
+async def test_a_client_that_is_closed_or_unused_does_not_warn(local: LocalNovu) -> None:
+    """There is nothing to warn of where nothing is open."""
+    unused = Novu(local.api_key, server_url=local.url)
+    async with Novu(local.api_key, server_url=local.url) as closed:
+        await append(closed)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del unused, closed
+        gc.collect()
+    assert [one for one in caught if one.category is ResourceWarning] == []
+
+
+@pytest.mark.anyio
+async def test_a_client_shows_its_server_and_no_key() -> None:
+    """The repr of a client, and of its settings, does not hold the key."""
+    novu = Novu(KEY, server="eu", headers={"X-Secret": KEY})
+    assert repr(novu) == "<Novu https://eu.api.novu.co>"
+    assert KEY not in repr(novu._pipeline.settings)
+
+
+@pytest.mark.anyio
+async def test_every_error_of_use_is_a_novu_error() -> None:
+    """`except NovuError` covers wrong use as well."""
+    assert issubclass(ClientClosedError, ConfigurationError)
+    assert issubclass(ConfigurationError, NovuError)
+
+
+def test_a_client_that_outlives_its_loop_is_named_once() -> None:
+    """The usual mistake, no `aclose()` before `asyncio.run` ends, is not reported twice."""
+    reports: list[Any] = []
+    with LocalNovu.in_thread() as local, asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(lambda _, context: reports.append(context))
+        novu = Novu(local.api_key, server_url=local.url)
+        runner.run(append(novu))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del novu
+        gc.collect()
+    assert sum("was never closed" in str(one.message) for one in caught) == 1
+    assert reports == []
