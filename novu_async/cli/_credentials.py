@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from novu_async.cli._connection import Connection
 from novu_async.cli._errors import FAILED, complain
 from novu_async.cli._options import (
     TOKENS_HELP,
-    Connection,
     connects,
     example,
     gather_tokens,
@@ -89,7 +89,7 @@ def _write(
         request["integration_identifier"] = integration_identifier
 
     async def call() -> "SubscriberResponseDto":
-        async with connection.make_client() as novu:
+        async with connection.open() as novu:
             method = getattr(novu.subscribers.credentials, verb)
             return (await method(subscriber_id, request)).result  # type: ignore[no-any-return]
 
@@ -144,7 +144,7 @@ def delete(subscriber_id: str, provider_id: str, as_json: bool, connection: Conn
     from novu_async.cli._run import run
 
     async def call() -> None:
-        async with connection.make_client() as novu:
+        async with connection.open() as novu:
             await novu.subscribers.credentials.delete(subscriber_id, provider_id)
 
     run(call())
@@ -167,7 +167,7 @@ def show(subscriber_id: str, reveal: bool, as_json: bool, connection: Connection
     from novu_async.cli._run import run
 
     async def call() -> "SubscriberResponseDto":
-        async with connection.make_client() as novu:
+        async with connection.open() as novu:
             return await novu.subscribers.retrieve(subscriber_id)
 
     _print_channels(subscriber_id, run(call()), None, reveal=reveal, as_json=as_json)

@@ -1,5 +1,6 @@
 """Every failure becomes one line and one exit status, here and nowhere else."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,11 @@ from novu_async.cli._output import bad, say
 FAILED = 1
 MISUSED = 2
 
-_ARGUMENTS = {
-    "(columns)": "(--map)",
-    "(constants)": "(--provider)",
-    "check server_url": "check --server-url",
-    "with a job file it could be gone on with": "run it with --job to be able to go on",
+_WORDS = {
+    r"\bserver_url\b": "--server-url",
+    r"unless they are mapped or constant": "or give --map and --provider",
+    r"with a job file it could be gone on with": "run it with --job to be able to go on",
+    r"on_missing_subscriber": "--on-missing",
 }
 """What messages call by its name in Python, and what it is called here."""
 
@@ -82,8 +83,8 @@ def complain(text: str) -> None:
 def describe(error: Exception) -> str:
     """Say what happened and what to do about it."""
     text = str(error)
-    for name, option in _ARGUMENTS.items():
-        text = text.replace(name, option)
+    for name, option in _WORDS.items():
+        text = re.sub(name, option, text)
     advice = _advise(error.__cause__ or error)
     return f"{text}; {advice}" if advice else text
 

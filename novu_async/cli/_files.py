@@ -20,7 +20,8 @@ class JobFiles(NamedTuple):
     def remove_if_ours(self) -> None:
         """Remove the job file, unless the user has named it."""
         if self.is_ours:
-            self.job.unlink(missing_ok=True)
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.job}{suffix}").unlink(missing_ok=True)
 
 
 def choose_files(

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from novu_async.cli._connection import Connection
 from novu_async.cli._errors import (
     FAILED,
     EndedBySignalError,
@@ -16,7 +17,6 @@ from novu_async.cli._errors import (
     exit_status,
 )
 from novu_async.cli._files import STDIN, JobFiles
-from novu_async.cli._options import Connection
 from novu_async.cli._output import count, echo, echo_json, say
 from novu_async.cli._progress import open_display
 from novu_async.cli._reports import as_json, format_report
@@ -53,12 +53,9 @@ def run_job(job: Job) -> int:
     from novu_async.cli._run import run
     from novu_async.errors import BulkError
 
-    novu = job.connection.make_client(
-        share=job.share, max_connections=max(_MIN_CONNECTIONS, job.concurrency)
-    )
     try:
         with open_display(quiet=job.quiet) as display:
-            report = run(_begin(job, novu, display.show), on_signal=lambda: display.note(_STOPPING))
+            report = run(_begin(job, display.show), on_signal=lambda: display.note(_STOPPING))
     except BulkError as error:
         return _end_stopped(job, error)
     except EndedBySignalError:
@@ -67,8 +64,9 @@ def run_job(job: Job) -> int:
     return _end_finished(job, report)
 
 
-async def _begin(job: Job, novu: "Novu", show: "Callable[[Progress], None]") -> "Report":
-    async with novu:
+async def _begin(job: Job, show: "Callable[[Progress], None]") -> "Report":
+    connections = max(_MIN_CONNECTIONS, job.concurrency)
+    async with job.connection.open(share=job.share, max_connections=connections) as novu:
         return await job.begin(bulk_of(novu), show)
 
 

@@ -1,67 +1,16 @@
 """Options that several commands share."""
 
 import functools
-import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from novu_async import Novu
+from novu_async.cli._connection import Connection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_KEY_VARIABLES = ("NOVU_API_KEY", "NOVU_SECRET_KEY")
-_MAX_KEY_BYTES = 4096
 _STDIN = "-"
-
-
-class Connection(NamedTuple):
-    """Where the API is and how to be let in, as the options say."""
-
-    api_key_file: str | None
-    server: str | None
-    server_url: str | None
-    timeout: float
-
-    def make_client(self, **more: Any) -> "Novu":
-        """Return a client; raise click.UsageError where there is no key."""
-        from novu_async import Novu
-
-        return Novu(
-            api_key=self._find_key(),
-            server=self.server,
-            server_url=self.server_url,
-            timeout=self.timeout,
-            trust_env=not _is_loopback(self.server_url or os.environ.get("NOVU_SERVER_URL") or ""),
-            **more,
-        )
-
-    def _find_key(self) -> str | None:
-        if self.api_key_file is not None:
-            return _read_key(self.api_key_file)
-        if not any(os.environ.get(name) for name in _KEY_VARIABLES):
-            raise click.UsageError("no API key: set NOVU_API_KEY, or give --api-key-file FILE")
-        return None
-
-
-def _read_key(path: str) -> str:
-    with click.open_file(path, "rb") as file:
-        content: bytes = file.read(_MAX_KEY_BYTES)
-    key = content.decode("utf-8", "replace").removeprefix("\ufeff").strip()
-    if not key:
-        raise click.UsageError(f"the API key file {path} is empty")
-    return key
-
-
-def _is_loopback(url: str) -> bool:
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def connects(command: Callable[..., Any]) -> Callable[..., Any]:

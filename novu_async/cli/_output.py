@@ -13,7 +13,7 @@ import click
 def echo(text: str) -> None:
     """Write a result to standard output; a reader that has gone away is no error."""
     try:
-        click.echo(text)
+        click.echo(text, color=_colour())
     except BrokenPipeError:
         with open(os.devnull, "wb") as devnull:
             os.dup2(devnull.fileno(), sys.stdout.fileno())
@@ -27,7 +27,12 @@ def echo_json(value: Any) -> None:
 def say(text: str) -> None:
     """Write a message to standard error, if there still is one."""
     with suppress(OSError, ValueError):
-        click.echo(text, err=True)
+        click.echo(text, err=True, color=_colour())
+
+
+def _colour() -> bool | None:
+    """Return False where the user wants none, and None where it depends on the terminal."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def format_table(rows: Iterable[tuple[str, str, str]]) -> str:

@@ -1,6 +1,5 @@
 """The group of all commands, and the way every one of them ends."""
 
-import os
 import sys
 from functools import partial
 from typing import Any, NoReturn
@@ -46,8 +45,6 @@ def program(ctx: click.Context) -> int:
     The API key comes from NOVU_API_KEY or --api-key-file. Exit status: 0 all is done, 1 some rows
     failed or the API refused, 2 wrong usage or configuration, 130 interrupted.
     """
-    if os.environ.get("NO_COLOR"):
-        ctx.color = False
     if ctx.invoked_subcommand is None:
         say(ctx.get_help())
         ctx.exit(MISUSED)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from novu_async.cli._connection import Connection
 from novu_async.cli._errors import FAILED
 from novu_async.cli._files import choose_files
 from novu_async.cli._jobs import Job, run_job
-from novu_async.cli._options import Connection, connects, example, json_option
+from novu_async.cli._options import connects, example, json_option
 from novu_async.cli._output import echo, echo_json
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -11,6 +12,9 @@ from typing import Any, TypeVar
 from novu_async.cli._errors import EndedBySignalError
 
 T = TypeVar("T")
+
+_ECHO_SECONDS = 0.4
+"""Programs such as `timeout` and `uv run` send each signal twice; that is one signal."""
 
 _SHOW_CURSOR = "\x1b[?25h\n"
 
@@ -36,11 +40,17 @@ def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _until_signal(main: Coroutine[Any, Any, T], on_signal: Callable[[], None]) -> T:
     task = asyncio.ensure_future(main)
     received: list[int] = []
+    received_at = 0.0
 
     def stop(signum: int) -> None:
+        nonlocal received_at
+        now = time.monotonic()
         if received:
-            _exit_now(signum)
+            if now - received_at > _ECHO_SECONDS:
+                _exit_now(signum)
+            return
         received.append(signum)
+        received_at = now
         on_signal()
         task.cancel()
 

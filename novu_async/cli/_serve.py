@@ -73,7 +73,12 @@ def serve(
     )
 
     async def listen() -> None:
-        await local.start()
+        try:
+            await local.start()
+        except OSError as error:
+            raise click.ClickException(
+                f"cannot listen: {error.strerror or error}; choose another --host or --port"
+            ) from error
         echo(f"ready: {local.url}")
         if api_key is None:
             say(f"its API key is {local.api_key}")

@@ -6,7 +6,6 @@ import click
 
 from novu_async.cli._options import (
     TOKENS_HELP,
-    Connection,
     connects,
     example,
     gather_tokens,
@@ -19,6 +18,7 @@ from novu_async.cli._output import echo, echo_json
 
 if TYPE_CHECKING:
     from novu_async import DeviceTokensResult
+    from novu_async.cli._connection import Connection
 
 
 @click.group(epilog=example("echo token-1 | novu-credentials tokens add user-42 fcm -"))
@@ -39,7 +39,7 @@ def _run(verb: str, tokens: list[str] | None, options: dict[str, Any], **more: A
         raise click.UsageError("give a TOKEN, - or --tokens-file")
 
     async def call() -> "DeviceTokensResult":
-        async with connection.make_client() as novu:
+        async with connection.open() as novu:
             method = getattr(novu.subscribers.device_tokens, verb)
             given = () if tokens is None else (tokens,)
             return await method(*where, *given, **more)  # type: ignore[no-any-return]
