@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Mapping
 from types import EllipsisType
 from typing import Any
@@ -75,6 +76,9 @@ class Pipeline:
         **segments: str,
     ) -> Request:
         """Build a request; every argument of `options` is checked here."""
+        self._timeout_of(options)
+        if not isinstance(options.retries, RetryConfig | EllipsisType | None):
+            raise InvalidRequestError("retries must be a RetryConfig or None", "retries")
         server_url = options.server_url
         base = self.settings.server_url if server_url is None else check_server_url(server_url)
         headers = self._headers if document is None else self._body_headers
@@ -169,7 +173,8 @@ class Pipeline:
         timeout = options.timeout
         if timeout is None:
             return self.settings.timeout
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+        if not (number and 0 < timeout < math.inf):
             raise InvalidRequestError("timeout must be a number of seconds above zero", "timeout")
         return timeout
 
