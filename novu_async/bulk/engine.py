@@ -23,7 +23,6 @@ from novu_async.bulk.thread import Thread
 from novu_async.errors import CallError, NovuError
 
 _PAGE_ROWS = 2000
-_MAX_UNRECORDED = 1000
 _TICK_SECONDS = 0.2
 _RATE_TICKS = 50
 
@@ -152,18 +151,19 @@ class Engine:
                     await self._make(writes)
 
     async def _make(self, writes: list[Write]) -> None:
+        begun = self._rule.begin()
         try:
             results = await self._send(writes)
         except NovuError as error:
             self._requests += error.attempts if isinstance(error, CallError) else 1
             for write in writes:
-                self._settle_all(self._rule.failed(write, error))
+                self._settle_all(self._rule.failed(write, error, begun))
             if self._rule.cause is not None:
                 self.stop()
         else:
             for write, result in zip(writes, results, strict=True):
                 self._requests += result.requests
-                self._settle_all(self._rule.succeeded(write))
+                self._settle_all(self._rule.succeeded(write, begun))
                 self._settle(write, result)
 
     def _settle_all(self, failed: list[tuple[Write, NovuError]]) -> None:
@@ -183,7 +183,7 @@ class Engine:
                 state = self._to if failure is None else FAILED
                 self._unrecorded.append(Settled(row, state, failure))
                 self._count(1, state)
-        if len(self._unrecorded) >= _MAX_UNRECORDED:
+        if len(self._unrecorded) >= self._concurrency:
             self._due.set()
 
     def _count(self, rows: int, state: int) -> None:

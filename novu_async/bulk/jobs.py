@@ -47,21 +47,24 @@ async def open_job(
 
     Raises ConfigurationError where the file is in use, damaged, or of another job.
     """
-    thread = Thread("journal")
-    try:
-        with _place(path) as place:
+    opened: list[Journal] = []
+
+    def close() -> None:
+        for journal in opened:
+            journal.close()
+
+    with _place(path) as place:
+        thread = Thread("journal")
+        try:
             resumed = place.exists()
             if not resumed:
                 await _load(place, source, operation, server_url, thread, watch)
-            journal = await thread.run(Journal, place)
-            try:
-                if resumed:
-                    await _check_same(journal, source, operation, server_url, thread, watch)
-                yield Job(journal, thread, resumed)
-            finally:
-                await thread.run(journal.close)
-    finally:
-        await thread.close()
+            await thread.run(lambda: opened.append(Journal(place)))
+            if resumed:
+                await _check_same(opened[0], source, operation, server_url, thread, watch)
+            yield Job(opened[0], thread, resumed)
+        finally:
+            await thread.close(close)
 
 
 @contextmanager
@@ -92,7 +95,7 @@ async def _load(
             f"the job file {path} does not exist: records are needed to make it", "records"
         )
     with explained(path):
-        loader = await thread.run(Loader, path, operation)
+        loader = Loader(path, operation)
         try:
             async with aclosing(read_all(source, operation)) as batches:
                 async for rows in batches:

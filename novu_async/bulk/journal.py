@@ -77,6 +77,9 @@ class Journal:
             found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
+            invalid = self._db.execute("SELECT count(*) FROM invalid").fetchone()[0]
+            if sum(self.counts().values()) + invalid != self.meta["rows"]:
+                raise sqlite3.DatabaseError("rows are missing from it")
 
     def read(self, state: int, after_id: int, limit: int) -> list[Stored]:
         """Return the next rows in a state, in the order in which they are sent."""

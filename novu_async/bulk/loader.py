@@ -95,15 +95,25 @@ class Loader:
         self.totals = Totals(operation)
         self.invalid = 0
         self._began = Clock.monotonic()
+        self._connection: sqlite3.Connection | None = None
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._create()
+        return self._connection
+
+    def _create(self) -> sqlite3.Connection:
         self._part.unlink(missing_ok=True)
         os.close(os.open(self._part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        self._db = sqlite3.connect(self._part, isolation_level=None)
-        self._db.executescript(
+        db = sqlite3.connect(self._part, isolation_level=None)
+        db.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;"
             f"PRAGMA main.cache_size = -{_CACHE_KIBIBYTES};"
             f"PRAGMA temp.cache_size = -{_CACHE_KIBIBYTES};" + _SCHEMA
         )
-        self._db.execute("BEGIN")
+        db.execute("BEGIN")
+        return db
 
     def add(self, rows: list[Row | Invalid]) -> None:
         """Take in some rows, in the order of the input."""
@@ -164,7 +174,8 @@ class Loader:
 
     def discard(self) -> None:
         """Give up; nothing is left behind."""
-        self._db.close()
+        if self._connection is not None:
+            self._connection.close()
         self._part.unlink(missing_ok=True)
 
 

@@ -1,5 +1,7 @@
 """When a failure is the whole job's and not the row's: pure bookkeeping."""
 
+from collections import Counter
+
 from attrs import define, field
 
 from novu_async import errors
@@ -25,33 +27,42 @@ class StopRule:
 
     A refused key stops the job at once; a server that is gone, or a provider without integration,
     after `stop_after` failures with no success in between. What was held back then is not failed:
-    it waits for the next run. Where a success shows that the job can go on, it is handed out as
-    failed.
+    it waits for the next run. A write that was begun after a failure and is answered shows that the
+    failure was its row's own: it is handed out then.
     """
 
     stop_after: int
     cause: NovuError | None = None
-    _held: dict[Subject, list[Suspect]] = field(factory=dict, init=False)
+    _held: dict[Subject, list[tuple[int, Suspect]]] = field(factory=dict, init=False)
+    _in_a_row: Counter[Subject] = field(factory=Counter, init=False)
     _proven: set[Subject] = field(factory=set, init=False)
+    _failures: int = field(default=0, init=False)
     _answered: bool = field(default=False, init=False)
 
-    def succeeded(self, write: Write) -> list[Suspect]:
-        """Take in a success; return the failures that turn out to be their rows' own."""
-        self._proven.add(_integration_of(write))
-        return self._clear_server() + self._held.pop(_integration_of(write), [])
+    def begin(self) -> int:
+        """Return a mark of this moment, for a write that is begun now."""
+        return self._failures
 
-    def failed(self, write: Write, error: NovuError) -> list[Suspect]:
+    def succeeded(self, write: Write, begun: int) -> list[Suspect]:
+        """Take in a success; return the failures that turn out to be their rows' own."""
+        subject = _integration_of(write)
+        self._proven.add(subject)
+        held = [suspect for _, suspect in self._held.pop(subject, [])]
+        return self._take_answer(begun) + held
+
+    def failed(self, write: Write, error: NovuError, begun: int) -> list[Suspect]:
         """Take in a failure; return those that are their rows' own. May set `cause`."""
+        self._failures += 1
         if isinstance(error, _AT_ONCE):
             self.cause = self.cause or error
             return []
         subject = _subject_of(write, error)
-        own = [] if subject == _SERVER else self._clear_server()
+        own = [] if subject == _SERVER else self._take_answer(begun)
         if subject is None or subject in self._proven:
             return [*own, (write, error)]
-        held = self._held.setdefault(subject, [])
-        held.append((write, error))
-        if len(held) >= self.stop_after:
+        self._held.setdefault(subject, []).append((self._failures, (write, error)))
+        self._in_a_row[subject] += 1
+        if self._in_a_row[subject] >= self.stop_after:
             self.cause = self.cause or error
         return own
 
@@ -62,14 +73,17 @@ class StopRule:
         """
         silent = self._held.get(_SERVER, [])
         if silent and not self._answered:
-            self.cause = self.cause or silent[-1][1]
+            self.cause = self.cause or silent[-1][1][1]
         if self.cause is not None:
             return []
-        return [suspect for held in self._held.values() for suspect in held]
+        return [suspect for held in self._held.values() for _, suspect in held]
 
-    def _clear_server(self) -> list[Suspect]:
+    def _take_answer(self, begun: int) -> list[Suspect]:
         self._answered = True
-        return self._held.pop(_SERVER, [])
+        self._in_a_row[_SERVER] = 0
+        held = self._held.pop(_SERVER, [])
+        self._held[_SERVER] = [one for one in held if one[0] > begun]
+        return [suspect for number, suspect in held if number <= begun]
 
 
 def _subject_of(write: Write, error: NovuError) -> Subject | None:

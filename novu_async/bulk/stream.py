@@ -135,17 +135,18 @@ class Flow:
 
     async def _make(self, write: Write, rows: list[Row]) -> None:
         self._counts.writes += 1
+        begun = self._rule.begin()
         try:
             (result,) = await self._sender.send([write])
         except NovuError as error:
             self._counts.requests += error.attempts if isinstance(error, CallError) else 1
-            self._rule.failed(write, error)
+            self._rule.failed(write, error, begun)
             result = Result(0, explain(error))
             if self._rule.cause is not None:
                 self._end()
         else:
             self._counts.requests += result.requests
-            self._rule.succeeded(write)
+            self._rule.succeeded(write, begun)
         for row in rows:
             self._settle(row, result.failure or result.missing.get(row.token or ""))
 

@@ -70,7 +70,7 @@ def test_writes_have_every_row_in_order(rows: list[Row], operation: Operation) -
     kept = [Stored(number, row) for number, row in enumerate(keep(rows))]
     writes = list(make_writes(kept, operation))
     assert [number for write in writes for number in write.row_ids] == list(range(len(kept)))
-    by_channel = defaultdict(list)
+    by_channel: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for write in writes:
         key = (write.subscriber_id, write.provider_id, write.integration_identifier or "")
         by_channel[key] += write.tokens

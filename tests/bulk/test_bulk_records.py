@@ -74,7 +74,7 @@ def test_ids_of_databases_are_taken() -> None:
 
 def test_columns_and_constants_are_applied() -> None:
     """A column may have another name, and a field one value for all rows."""
-    columns = {"names": {"subscriber_id": "user"}, "constants": {"provider_id": "apns"}}
+    columns: Any = {"names": {"subscriber_id": "user"}, "constants": {"provider_id": "apns"}}
     assert read({"user": "u", "token": "t"}, **columns) == Row(1, "u", "apns", "", "t")
     assert read(("u", "t"), **columns) == Row(1, "u", "apns", "", "t")
     assert read(DeviceToken("u", "fcm", "t"), **columns) == Row(1, "u", "apns", "", "t")

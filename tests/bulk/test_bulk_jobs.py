@@ -1,0 +1,310 @@
+"""Job files: resumed, refused, damaged, and shared by nobody."""
+
+import asyncio
+import os
+import random
+import sqlite3
+import stat
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from novu_async import Novu
+from novu_async.bulk import Bulk, Progress, Report, read_job, read_outcomes
+from novu_async.bulk.lock import JobLock
+from novu_async.errors import BulkError, ConfigurationError, InvalidRequestError
+from novu_async.testing import LocalNovu
+
+pytestmark = pytest.mark.anyio
+
+ROWS = [(f"u{i % 40}", "fcm", f"t{i}") for i in range(120)] + [
+    ("u1", "fcm", "t1"),
+    ("", "fcm", "x"),
+]
+
+
+async def stop_midway(bulk: Bulk, job: Path, local: LocalNovu) -> Report:
+    """Run a job whose key is refused after some writes."""
+    local.faults.next("error_503", times=1000, after=15)
+    with pytest.raises(BulkError, match="run it again") as caught:
+        await bulk.register(ROWS, job=job, concurrency=2, stop_after=3)
+    local.faults.reset()
+    report: Report = caught.value.report
+    assert 0 < report.done < 120
+    return report
+
+
+async def test_the_same_call_finishes_a_stopped_job(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path
+) -> None:
+    """What is done is not sent again, and the report counts every row once over all runs."""
+    job = tmp_path / "job"
+    first = await stop_midway(bulk, job, local)
+    sent = len(local.requests)
+    report = await bulk.register(ROWS, job=job)
+    assert len(local.requests) - sent == 40 - first.done // 3
+    assert (report.rows, report.done, report.duplicates, report.invalid) == (122, 120, 1, 1)
+    assert (report.failed, report.waiting, report.resumed) == (0, 0, True)
+    assert report.requests == len(local.requests)
+    assert sorted(t for i in range(40) for t in local.device_tokens(f"u{i}", "fcm")) == sorted(
+        f"t{i}" for i in range(120)
+    )
+
+
+async def test_a_finished_job_sends_nothing_more(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path
+) -> None:
+    """Running it once more gives the same report."""
+    job = tmp_path / "job"
+    first = await bulk.register(ROWS, job=job)
+    sent = len(local.requests)
+    again = await bulk.register(ROWS, job=job)
+    assert len(local.requests) == sent
+    assert (again.done, again.requests) == (first.done, first.requests)
+
+
+async def test_the_order_of_the_input_does_not_matter(bulk: Bulk, tmp_path: Path) -> None:
+    """A database may give the same rows in another order the second time."""
+    await bulk.register(ROWS, job=tmp_path / "job")
+    assert (await bulk.register(random.sample(ROWS, len(ROWS)), job=tmp_path / "job")).resumed
+
+
+async def test_an_existing_job_needs_no_input(bulk: Bulk, local: LocalNovu, tmp_path: Path) -> None:
+    """Everything that is to be sent is in the job file."""
+    await stop_midway(bulk, tmp_path / "job", local)
+    assert (await bulk.register(None, job=tmp_path / "job")).done == 120
+    with pytest.raises(InvalidRequestError, match="does not exist"):
+        await bulk.register(None, job=tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "rows", [ROWS[1:], [*ROWS, ("u", "fcm", "t")], [*ROWS[:-2], ROWS[0], ROWS[-1]]]
+)
+async def test_another_input_is_refused(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path, rows: list[tuple[str, str, str]]
+) -> None:
+    """A row less, a row more or a row changed: nothing is sent, and the message says so."""
+    await bulk.register(ROWS, job=tmp_path / "job")
+    sent = len(local.requests)
+    with pytest.raises(ConfigurationError, match="another input"):
+        await bulk.register(rows, job=tmp_path / "job")
+    assert len(local.requests) == sent
+
+
+async def test_another_server_or_operation_is_refused(
+    bulk: Bulk, novu: Novu, tmp_path: Path
+) -> None:
+    """A job that was begun on one server does not go on at another."""
+    await bulk.register(ROWS, job=tmp_path / "job")
+    with pytest.raises(ConfigurationError, match="operation append, not remove"):
+        await bulk.register(ROWS, job=tmp_path / "job", operation="remove")
+    elsewhere = Bulk(novu.subscribers, server_url="https://x.test", rate_limit=lambda: None)
+    with pytest.raises(ConfigurationError, match=r"not https://x\.test"):
+        await elsewhere.register(ROWS, job=tmp_path / "job")
+
+
+async def test_only_the_owner_may_read_a_job_file(bulk: Bulk, tmp_path: Path) -> None:
+    """It holds the tokens; so do the files that SQLite puts beside it."""
+    seen: set[int] = set()
+
+    def look(progress: Progress) -> None:
+        seen.update(stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir())
+
+    old = os.umask(0)
+    try:
+        await bulk.register(ROWS, job=tmp_path / "job", progress=look)
+    finally:
+        os.umask(old)
+    assert seen == {0o600}
+
+
+async def test_a_second_run_at_the_same_time_is_refused(bulk: Bulk, tmp_path: Path) -> None:
+    """Also within one process; afterwards the file is free again."""
+    job = tmp_path / "job"
+
+    async def rows() -> object:
+        yield ROWS[0]
+        with pytest.raises(ConfigurationError, match="in use by another process"):
+            await bulk.register(ROWS, job=job)
+
+    await bulk.register(rows(), job=job)  # type: ignore[arg-type]
+    assert (await bulk.register(ROWS[:1], job=job)).done == 1
+
+
+async def test_the_lock_dies_with_its_process(bulk: Bulk, tmp_path: Path) -> None:
+    """A killed process leaves the lock's file, which locks nobody out."""
+    job = tmp_path / "job"
+    code = (
+        "import pathlib, sys; from novu_async.bulk.lock import JobLock;"
+        "lock = JobLock(pathlib.Path(sys.argv[1])); print('locked', flush=True); sys.stdin.read()"
+    )
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(job),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert child.stdout is not None
+    await child.stdout.readline()
+    with pytest.raises(ConfigurationError, match="in use"):
+        JobLock(job)
+    child.kill()
+    await child.communicate()
+    assert (await bulk.register(ROWS, job=job)).done == 120
+
+
+@pytest.mark.parametrize("part", [0, 0.001, 0.01, 0.3, 0.6, 0.9])
+async def test_a_torn_job_file_is_named_and_left_alone(
+    bulk: Bulk, tmp_path: Path, part: float
+) -> None:
+    """A job file that lost its end is never gone on with as if it were whole."""
+    job = tmp_path / "job"
+    await bulk.register(ROWS, job=job)
+    torn = job.read_bytes()[: int(part * job.stat().st_size)]
+    job.write_bytes(torn)
+    with pytest.raises(ConfigurationError, match="damaged, or not a job file"):
+        await bulk.register(ROWS, job=job)
+    assert job.read_bytes() == torn
+
+
+@pytest.mark.parametrize("content", [b"u,fcm,t\n" * 999, b"\0" * 8192])
+async def test_another_file_is_never_overwritten(
+    bulk: Bulk, tmp_path: Path, content: bytes
+) -> None:
+    """The input named as the job file by mistake stays what it is."""
+    job = tmp_path / "job"
+    job.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="not a job file"):
+        await bulk.register(ROWS, job=job)
+    assert job.read_bytes() == content
+
+
+async def test_a_database_of_somebody_else_is_refused(bulk: Bulk, tmp_path: Path) -> None:
+    """SQLite files have many owners."""
+    job = tmp_path / "job"
+    db = sqlite3.connect(job)
+    db.execute("CREATE TABLE meta (name, value)")
+    db.close()
+    with pytest.raises(ConfigurationError, match="not a job file"):
+        await bulk.register(ROWS, job=job)
+
+
+async def test_a_job_of_another_version_is_refused(bulk: Bulk, tmp_path: Path) -> None:
+    """Its message does not call the file damaged."""
+    job = tmp_path / "job"
+    await bulk.register(ROWS, job=job)
+    db = sqlite3.connect(job)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(ConfigurationError, match="another version"):
+        await bulk.register(ROWS, job=job)
+
+
+async def test_places_where_no_file_can_be(bulk: Bulk, tmp_path: Path) -> None:
+    """A folder, or a folder that is missing, is one clear error."""
+    with pytest.raises(ConfigurationError, match="something else is there"):
+        await bulk.register(ROWS, job=tmp_path)
+    with pytest.raises(ConfigurationError, match="choose another place"):
+        await bulk.register(ROWS, job=tmp_path / "missing" / "job")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        await bulk.register(ROWS, failures=tmp_path / "missing" / "failed.csv")
+
+
+async def test_a_full_disk_stops_the_job_and_the_next_run_finishes_it(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path
+) -> None:
+    """What SQLite says comes with what to do, and nothing recorded is lost."""
+    job = tmp_path / "job"
+    await stop_midway(bulk, job, local)
+    db = sqlite3.connect(job)
+    db.execute("CREATE TRIGGER full BEFORE UPDATE ON rows BEGIN SELECT RAISE(ABORT, 'x'); END")
+    db.close()
+    with pytest.raises(ConfigurationError, match="not a job file"):
+        await bulk.register(ROWS, job=job)
+    db = sqlite3.connect(job)
+    db.execute("DROP TRIGGER full")
+    db.close()
+    assert (await bulk.register(ROWS, job=job)).done == 120
+
+
+async def test_a_job_can_be_looked_at_while_it_runs(bulk: Bulk, tmp_path: Path) -> None:
+    """Counts and outcomes are read without disturbing it."""
+    job = tmp_path / "job"
+    seen: list[Report] = []
+
+    def look(progress: Progress) -> None:
+        if progress.phase == "sending":
+            seen.append(read_job(job))
+
+    await bulk.register(ROWS, job=job, progress=look)
+    assert seen
+    assert {report.rows for report in seen} == {122}
+    assert read_job(job).done == 120
+    outcomes = list(read_outcomes(job))
+    assert Counter(outcome.status for outcome in outcomes) == {
+        "done": 120, "duplicate": 1, "invalid": 1
+    }  # fmt: skip
+    assert {outcome.line for outcome in outcomes} == set(range(1, 123))
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        read_job(tmp_path / "other")
+
+
+async def test_a_cancelled_job_finishes_what_is_under_way(tmp_path: Path) -> None:
+    """Nothing more is begun, what was acknowledged is recorded, and the next run goes on."""
+    async with (
+        LocalNovu(latency=0.005) as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
+        rows = [(f"u{i}", "fcm", "t") for i in range(400)]
+        task = asyncio.create_task(bulk.register(rows, job=tmp_path / "job", concurrency=4))
+        while len(local.requests) < 20:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        report = read_job(tmp_path / "job")
+        assert report.done == len(local.requests) == report.requests
+        assert 20 <= report.done < 100
+        final = await bulk.register(rows, job=tmp_path / "job")
+        assert final.done == 400 == len(local.requests)
+
+
+async def test_without_grace_what_is_under_way_waits_for_the_next_run(
+    local: LocalNovu, tmp_path: Path
+) -> None:
+    """A server that does not answer cannot hold up an interruption."""
+    job = tmp_path / "job"
+    rows = [(f"u{i}", "fcm", "t") for i in range(50)]
+    local.faults.next("stall", times=4)
+    async with Novu(api_key=local.api_key, server_url=local.url) as novu:
+        bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
+        task = asyncio.create_task(bulk.register(rows, job=job, concurrency=4, grace=0.0))
+        while local.faults.injected["stall"] < 4:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert read_job(job).waiting == 50
+    async with Novu(api_key=local.api_key, server_url=local.url) as novu:
+        bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
+        assert (await bulk.register(rows, job=job)).done == 50
+
+
+async def test_an_interrupted_loading_leaves_nothing(bulk: Bulk, tmp_path: Path) -> None:
+    """There is no job file until the input is read to its end."""
+
+    async def endless() -> object:
+        while True:
+            yield ("u", "fcm", "t")
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(
+        bulk.register(endless(), job=tmp_path / "job")  # type: ignore[arg-type]
+    )
+    while not (tmp_path / "job.part").exists():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,383 @@
+"""Registering many, end to end on LocalNovu."""
+
+import asyncio
+import csv
+import json
+import os
+import stat
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from novu_async import Novu
+from novu_async.bulk import Bulk, DeviceToken, Progress, WebhookUrl, read_csv, read_file
+from novu_async.errors import BulkError, InvalidRequestError
+from novu_async.testing import LocalNovu
+
+pytestmark = pytest.mark.anyio
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "device_tokens.csv"
+
+Write = Callable[..., Path]
+
+
+def bulk_of(novu: Novu, local: LocalNovu) -> Bulk:
+    """Make bulk jobs on a client."""
+    return Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: novu.rate_limit)
+
+
+def writes_of(local: LocalNovu) -> list[str]:
+    """Return the methods of the writes that reached the server."""
+    return [request.method for request in local.requests if request.method != "GET"]
+
+
+async def test_the_example_is_stored_exactly_once(bulk: Bulk, local: LocalNovu) -> None:
+    """Every valid token of the shipped file is stored once, with one request per channel."""
+    report = await bulk.register(EXAMPLE, verify=True)
+    lines = EXAMPLE.read_text().splitlines()[1:]
+    rows = (line.split(",") for line in lines)
+    good = {tuple(row) for row in rows if len(row) == 3 and all(map(str.strip, row))}
+    stored = Counter(
+        (subscriber_id, channel["providerId"], token)
+        for subscriber_id, subscriber in local.subscribers.items()
+        for channel in subscriber["channels"]
+        for token in channel["credentials"]["deviceTokens"]
+    )
+    assert len(stored) == report.done == report.verified == 2201
+    assert set(stored.values()) == {1}
+    assert set(stored) <= good
+    assert report.rows == report.done + report.invalid + report.duplicates == 2268
+    assert report.subscribers == 700
+    assert len(writes_of(local)) == report.writes == 1335
+    assert report.requests == len(local.requests)
+    assert not report.ok
+
+
+async def test_rows_of_a_channel_travel_together_in_order(bulk: Bulk, local: LocalNovu) -> None:
+    """Rows far apart in the input are one request, in the order of the input."""
+    others = [(f"u{i}", "fcm", "t") for i in range(500)]
+    rows = [("u", "fcm", "b"), *others, ("u", "fcm", "a"), ("u", "apns", "c"), ("u", "fcm", "b")]
+    report = await bulk.register(rows)
+    assert local.device_tokens("u", "fcm") == ["b", "a"]
+    assert local.device_tokens("u", "apns") == ["c"]
+    assert report.writes == report.requests == len(local.requests) == 502
+    assert (report.done, report.duplicates, report.ok) == (503, 1, True)
+
+
+async def test_no_two_requests_for_one_subscriber_at_once() -> None:
+    """The server, whose writes race, loses no token."""
+    async with (
+        LocalNovu(latency=0.001) as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        rows = [(f"u{i % 7}", f"{['fcm', 'apns', 'expo'][i % 3]}", f"t{i}") for i in range(300)]
+        report = await bulk_of(novu, local).register(rows)
+        assert report.done == 300
+        stored = [
+            t
+            for u in range(7)
+            for p in ("fcm", "apns", "expo")
+            for t in local.device_tokens(f"u{u}", p)
+        ]
+        assert sorted(stored) == sorted(f"t{i}" for i in range(300))
+
+
+async def test_a_failed_row_stops_nothing_and_can_be_fed_back(write: Write, tmp_path: Path) -> None:
+    """Failures keep the columns of the input; put right, the same file is an input."""
+    async with (
+        LocalNovu(subscribers=["known"]) as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        path = write(
+            "external_id;platform;device;note\n"
+            'ghost;fcm;t1;"say ""hi"""\nknown;fcm;t2;\n;fcm;t3;no id\nghost;fcm;t4;\nshort;fcm\n'
+        )
+        columns = {"subscriber_id": "external_id", "provider_id": "platform", "token": "device"}
+        failures = tmp_path / "failed.csv"
+        bulk = bulk_of(novu, local)
+        report = await bulk.register(read_csv(path, columns=columns), failures=failures)
+        assert (report.done, report.failed, report.invalid) == (1, 2, 2)
+        assert [(f.reason, f.count, f.lines) for f in report.failures] == [
+            ("no such subscriber", 2, (2, 5))
+        ]
+        rows = list(csv.DictReader(failures.read_text().splitlines(), delimiter=";"))
+        assert list(rows[0]) == ["external_id", "platform", "device", "note", "reason", "retryable"]
+        assert [row["device"] for row in rows] == ["t1", "t4", "t3", ""]
+        assert rows[0]["note"] == 'say "hi"'
+        assert "ghost not found" in rows[0]["reason"]
+        assert {row["retryable"] for row in rows} == {"false"}
+        assert stat.S_IMODE(failures.stat().st_mode) == 0o600
+
+        local.add_subscriber("ghost")
+        again = await bulk.register(read_csv(failures, columns=columns), failures=failures)
+        assert (again.done, again.invalid) == (2, 2)
+        assert local.device_tokens("ghost", "fcm") == ["t1", "t4"]
+        assert len(failures.read_text().splitlines()) == 3
+
+
+async def test_failures_take_the_format_of_their_name(
+    bulk: Bulk, write: Write, tmp_path: Path
+) -> None:
+    """JSON Lines stays JSON Lines, unless the name of the failures file says CSV."""
+    document = {"subscriber_id": "", "provider_id": "fcm", "token": "t", "more": [1]}
+    path = write(json.dumps(document) + "\n{\n")
+    as_json, as_csv = tmp_path / "failed", tmp_path / "failed.csv"
+    await bulk.register(path, failures=as_json)
+    await bulk.register(path, failures=as_csv)
+    first, second = map(json.loads, as_json.read_text().splitlines())
+    assert first == {**document, "reason": "subscriber_id must not be empty", "retryable": False}
+    assert second == {"reason": "line 2: not one JSON object", "retryable": False}
+    rows = list(csv.DictReader(as_csv.read_text().splitlines()))
+    assert (rows[0]["token"], rows[0]["retryable"]) == ("t", "false")
+
+
+async def test_no_failures_make_no_file(bulk: Bulk, tmp_path: Path) -> None:
+    """A file from before is left with its header only."""
+    path = tmp_path / "failed.csv"
+    report = await bulk.register([("u", "fcm", "t")], failures=path)
+    assert report.failures_path is None
+    assert not path.exists()
+    report = await bulk.register([("u", "", "t")], failures=path)
+    assert report.failures_path == str(path)
+    await bulk.register([("u", "fcm", "t")], failures=path)
+    assert path.read_text().startswith("subscriber_id,provider_id,token,")
+    assert len(path.read_text().splitlines()) == 1
+
+
+async def test_each_row_of_a_refused_write_has_its_own_outcome() -> None:
+    """A write over the limit of the channel fails all its rows, and no other's."""
+    async with (
+        LocalNovu() as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        rows = [("full", "fcm", f"t{i}") for i in range(101)] + [("u", "fcm", "t")]
+        report = await bulk_of(novu, local).register(rows)
+        assert (report.done, report.failed) == (1, 101)
+        assert report.failures[0].reason == "too many device tokens in the channel"
+
+
+async def test_replace_makes_the_rows_the_only_tokens(bulk: Bulk, local: LocalNovu) -> None:
+    """Tokens that are not in the input are gone afterwards."""
+    await bulk.register([("u", "fcm", "old"), ("u", "apns", "kept")])
+    report = await bulk.register(
+        [("u", "fcm", "new"), ("u", "fcm", "newer")], operation="replace", verify=True
+    )
+    assert (report.done, report.verified) == (2, 2)
+    assert local.device_tokens("u", "fcm") == ["new", "newer"]
+    assert local.device_tokens("u", "apns") == ["kept"]
+
+
+async def test_remove_takes_only_these_tokens(bulk: Bulk, local: LocalNovu) -> None:
+    """The others of the channel stay."""
+    await bulk.register([("u", "fcm", "a"), ("u", "fcm", "b"), ("u", "fcm", "c")])
+    report = await bulk.register(
+        [("u", "fcm", "a"), ("u", "fcm", "c")], operation="remove", verify=True
+    )
+    assert (report.done, report.verified) == (2, 2)
+    assert local.device_tokens("u", "fcm") == ["b"]
+
+
+async def test_delete_takes_all_of_a_provider(bulk: Bulk, local: LocalNovu) -> None:
+    """Rows of the same subscriber and provider are one request."""
+    await bulk.register([("u", "fcm", "a"), ("u", "fcm", "b"), ("u", "apns", "c")])
+    report = await bulk.register(
+        [("u", "fcm", "a"), ("u", "fcm", "b")], operation="delete", verify=True
+    )
+    assert (report.done, report.duplicates, report.verified) == (1, 1, 1)
+    assert local.device_tokens("u", "fcm") == []
+    assert local.device_tokens("u", "apns") == ["c"]
+    assert writes_of(local).count("DELETE") == 1
+
+
+async def test_webhook_urls_are_registered(bulk: Bulk, local: LocalNovu) -> None:
+    """The last URL of a channel is sent, with the channel's name; verify reads it back."""
+    rows = [
+        WebhookUrl("u", "slack", "https://old"),
+        WebhookUrl("u", "rocket-chat", "https://chat", "room"),
+        WebhookUrl("u", "slack", "https://new"),
+    ]
+    report = await bulk.register(rows, verify=True)
+    assert (report.done, report.duplicates, report.verified) == (2, 1, 2)
+    channels = local.subscribers["u"]["channels"]
+    found = {one["providerId"]: one["credentials"] for one in channels}
+    assert found["slack"]["webhookUrl"] == "https://new"
+    assert found["rocket-chat"]["webhookUrl"] == "https://chat"
+    assert found["rocket-chat"]["channel"] == "room"
+    wrong = await bulk.verify([WebhookUrl("u", "slack", "https://old")])
+    assert wrong.failed == 1
+
+
+async def test_missing_subscribers_can_be_created() -> None:
+    """Unknown subscribers are created with few requests."""
+    async with (
+        LocalNovu(subscribers=["known"]) as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        rows = [("known", "fcm", "a"), ("new", "fcm", "b"), ("new", "apns", "c")]
+        report = await bulk_of(novu, local).register(rows, on_missing_subscriber="create")
+        assert report.done == 3
+        assert local.device_tokens("new", "fcm") == ["b"]
+        assert local.device_tokens("new", "apns") == ["c"]
+
+
+async def test_integrations_are_kept_apart() -> None:
+    """Rows for two integrations of one provider are two writes, each to its own."""
+    async with (
+        LocalNovu() as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        local.add_integration("fcm", identifier="fcm-eu")
+        local.add_integration("fcm", identifier="fcm-us")
+        rows = [DeviceToken("u", "fcm", "a", "fcm-eu"), DeviceToken("u", "fcm", "a", "fcm-us")]
+        report = await bulk_of(novu, local).register(rows, verify=True)
+        assert (report.writes, report.done, report.verified) == (2, 2, 2)
+        assert len(local.subscribers["u"]["channels"]) == 2
+
+
+async def test_verify_names_what_is_not_stored(bulk: Bulk, tmp_path: Path) -> None:
+    """It writes nothing, reads each subscriber once, and its failures can be registered."""
+    await bulk.register([("u", "fcm", "a"), ("u", "apns", "b")])
+    failures = tmp_path / "missing.csv"
+    rows = [("u", "fcm", "a"), ("u", "fcm", "x"), ("u", "apns", "b"), ("ghost", "fcm", "y")]
+    report = await bulk.verify(rows, failures=failures)
+    assert (report.done, report.failed, report.requests) == (2, 2, 2)
+    assert report.failures[0].reason == "not stored when read back"
+    assert (await bulk.register(failures)).done == 2
+    assert (await bulk.verify(rows)).ok
+
+
+async def test_a_refused_key_stops_the_job_at_once(local: LocalNovu) -> None:
+    """Nothing failed, everything waits, and the error has the report."""
+    async with Novu(api_key="wrong", server_url=local.url) as novu:
+        with pytest.raises(BulkError, match="API Key not found") as caught:
+            await bulk_of(novu, local).register([(f"u{i}", "fcm", "t") for i in range(1000)])
+    assert len(local.requests) <= 64
+    report = caught.value.report
+    assert (report.waiting, report.failed, report.done) == (1000, 0, 0)
+
+
+async def test_a_server_that_is_gone_stops_the_job_soon() -> None:
+    """However many rows there are, only a few requests are tried, and all rows wait."""
+    async with LocalNovu() as local:
+        url, key = local.url, local.api_key
+    async with Novu(api_key=key, server_url=url, retries=None) as novu:
+        bulk = Bulk(novu.subscribers, server_url=url, rate_limit=lambda: None)
+        for rows in (3, 1000):
+            with pytest.raises(BulkError) as caught:
+                await bulk.register([(f"u{i}", "fcm", "t") for i in range(rows)])
+            assert caught.value.report.waiting == rows
+            assert caught.value.report.requests < 64 + 10
+
+
+async def test_a_provider_without_integration_stops_the_job_soon() -> None:
+    """The rows wait until the integration is active, then the same call goes on."""
+    async with (
+        LocalNovu(integrations=["apns"]) as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        rows = [(f"u{i}", "fcm", "t") for i in range(1000)]
+        with pytest.raises(BulkError, match="do not have active fcm integration") as caught:
+            await bulk_of(novu, local).register(rows)
+        assert caught.value.report.failed == 0
+        assert len(local.requests) < 100
+
+
+async def test_a_few_faults_are_the_rows_own(local: LocalNovu, novu: Novu) -> None:
+    """Without retries each fault fails its row, as retryable; the job goes on."""
+    local.faults.next("error_503", times=3)
+    rows = [(f"u{i}", "fcm", "t") for i in range(50)]
+    report = await bulk_of(novu, local).register(rows, concurrency=2)
+    assert (report.done, report.failed) == (47, 3)
+    assert report.failures[0].retryable
+
+
+async def test_progress_adds_up(bulk: Bulk) -> None:
+    """Each phase is told, and the last figures are the report's."""
+    seen: list[Progress] = []
+    rows = [("u", "fcm", "t"), ("u", "fcm", "t"), ("", "fcm", "t"), ("v", "fcm", "t")]
+    report = await bulk.register(rows, progress=seen.append, verify=True)
+    phases = list(dict.fromkeys(progress.phase for progress in seen))
+    assert phases == ["reading", "merging", "sending", "verifying"]
+    sent = [progress for progress in seen if progress.phase == "sending"][-1]
+    assert (sent.rows, sent.done, sent.invalid, sent.duplicates, sent.waiting) == (4, 2, 1, 1, 0)
+    assert sent.requests == 2
+    assert seen[-1].requests == report.requests == 4
+
+
+async def test_an_error_in_the_progress_callback_is_raised(bulk: Bulk) -> None:
+    """It is the caller's own, and comes as it is."""
+
+    def fail(progress: Progress) -> None:
+        if progress.phase == "sending":
+            raise RuntimeError("display is gone")
+
+    with pytest.raises(RuntimeError, match="display is gone"):
+        await bulk.register([("u", "fcm", "t")], progress=fail)
+
+
+async def test_async_iterables_are_read(bulk: Bulk, local: LocalNovu) -> None:
+    """Rows may come from an async generator."""
+
+    async def rows() -> object:
+        for i in range(1200):
+            yield ("u", "fcm", f"t{i % 90}")
+            if i % 500 == 0:
+                await asyncio.sleep(0)
+
+    report = await bulk.register(rows())  # type: ignore[arg-type]
+    assert (report.done, report.duplicates) == (90, 1110)
+    assert len(local.device_tokens("u", "fcm")) == 90
+
+
+async def test_an_error_of_the_source_sends_nothing(bulk: Bulk, local: LocalNovu) -> None:
+    """The input is read to its end before the first request."""
+
+    def rows() -> object:
+        yield ("u", "fcm", "t")
+        raise LookupError("database is gone")
+
+    with pytest.raises(LookupError):
+        await bulk.register(rows())  # type: ignore[arg-type]
+    assert local.requests == []
+
+
+@pytest.mark.parametrize(
+    ("records", "options", "argument"),
+    [
+        ([], {"operation": "upsert"}, "operation"),
+        ([], {"concurrency": 0}, "concurrency"),
+        ([], {"stop_after": True}, "stop_after"),
+        ([], {"on_missing_subscriber": "ignore"}, "on_missing_subscriber"),
+        ([], {"on_missing_subscriber": "create", "operation": "delete"}, "on_missing_subscriber"),
+        (None, {}, "records"),
+        (7, {}, "records"),
+        ("missing.csv", {}, "records"),
+    ],
+)
+async def test_wrong_arguments_are_refused(
+    bulk: Bulk, records: object, options: dict[str, object], argument: str
+) -> None:
+    """Before anything is read or sent, with the name of the argument."""
+    with pytest.raises(InvalidRequestError) as caught:
+        await bulk.register(records, **options)  # type: ignore[arg-type]
+    assert caught.value.argument == argument
+
+
+async def test_nothing_to_do_is_done(bulk: Bulk, write: Write) -> None:
+    """An empty iterable, or a header without rows, is a job that is finished."""
+    assert (await bulk.register([])).ok
+    report = await bulk.register(read_file(write("subscriber_id,provider_id,token\n")))
+    assert (report.ok, report.rows) == (True, 0)
+
+
+async def test_no_task_thread_or_file_is_left(bulk: Bulk, tmp_path: Path) -> None:
+    """After a job only what was asked for is there."""
+    tasks = asyncio.all_tasks()
+    await bulk.register([("u", "fcm", "t")], job=tmp_path / "job")
+    left = asyncio.all_tasks() - tasks
+    assert not [task for task in left if "bulk" in repr(task.get_coro())]
+    assert not [thread for thread in threading.enumerate() if "bulk" in thread.name]
+    assert os.listdir(tmp_path) == ["job"]
