@@ -14,6 +14,13 @@ Era = Literal["2024", "2026"]
 INTERNAL_ERROR: Final = "Internal server error, contact support and provide them with the errorId"
 VALIDATION_FAILED: Final = "Validation Error"
 RATE_LIMITED: Final = "API rate limit exceeded"
+# Newer Pythons know these under other names than the API's server does.
+_REASONS: Final = {413: "Payload Too Large", 422: "Unprocessable Entity"}
+
+
+def find_reason(status: int) -> str:
+    """Give the text of a status."""
+    return _REASONS.get(status) or HTTPStatus(status).phrase
 
 
 @frozen
@@ -53,7 +60,7 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(message)
         if context is None:
-            context = {"error": HTTPStatus(status).phrase, "statusCode": status}
+            context = {"error": find_reason(status), "statusCode": status}
         self.status = status
         self.message = message
         self.context = context

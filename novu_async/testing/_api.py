@@ -137,22 +137,15 @@ class Api:
             await asyncio.sleep(0)
 
     async def _run(self, endpoint: Endpoint, call: Call) -> bytes | None:
-        async with self._lock(endpoint, call):
+        async with self._lock(call):
             result = await endpoint.handle(call)
         return None if result is None else _json_text.dump(result)
 
-    def _lock(self, endpoint: Endpoint, call: Call) -> AbstractAsyncContextManager[Any]:
-        """Serialise the requests of one subscriber when atomic; creation always is."""
-        name = call.parameters[0] if call.parameters else self._find_created_id(call.body)
-        creates = not call.parameters and not endpoint.bulk and endpoint.status == 201
-        if not (self.atomic or creates) or name is None:
+    def _lock(self, call: Call) -> AbstractAsyncContextManager[Any]:
+        """Make the requests of one subscriber wait for each other, when atomic."""
+        if not self.atomic or not call.subject:
             return nullcontext()
-        return self._locks.setdefault(name, asyncio.Lock())
-
-    @staticmethod
-    def _find_created_id(body: Any) -> str | None:
-        name = body.get("subscriberId") if isinstance(body, dict) else None
-        return name.strip() if isinstance(name, str) else None
+        return self._locks.setdefault(call.subject, asyncio.Lock())
 
     async def _run_once(
         self,

@@ -34,6 +34,14 @@ class Call:
         """Give the decoded id of the path."""
         return self.parameters[0]
 
+    @property
+    def subject(self) -> str:
+        """Give the id of the subscriber that the call is about; empty for lists and bulk."""
+        if self.parameters:
+            return self.subscriber_id
+        given = self.body.get("subscriberId") if isinstance(self.body, dict) else None
+        return given.strip() if isinstance(given, str) else ""
+
     def check(self, objections: list[str]) -> None:
         """Raise the era's validation error when there is anything to object to."""
         if objections:
@@ -90,20 +98,25 @@ async def _delete_credentials(call: Call) -> Any:
 
 
 async def _get_existing(call: Call) -> Document:
+    found = await _read(call, call.subscriber_id)
+    if found is None:
+        raise ApiError(404, f"Subscriber not found for id {call.subscriber_id}")
+    return found
+
+
+async def _read(call: Call, subscriber_id: str, *, create: bool = True) -> Document | None:
     """Read a subscriber through the cache of 2024; since 2025 there is none.
 
     The cache is filled with what was read before, so a reader that runs beside a write can
-    leave the old state in it.
+    leave the old state in it. `create` lets any subscriber exist on first use, where that is so.
     """
-    cached = call.store.cache.get(call.subscriber_id) if call.era == "2024" else None
+    cached = call.store.cache.get(subscriber_id) if call.era == "2024" else None
     if cached is not None:
         return cached
-    found = call.store.find(call.subscriber_id)
-    if found is None:
-        raise ApiError(404, f"Subscriber not found for id {call.subscriber_id}")
+    found = call.store.find(subscriber_id) if create else call.store.documents.get(subscriber_id)
     await call.hop()
-    if call.era == "2024":
-        call.store.cache[call.subscriber_id] = found
+    if found is not None and call.era == "2024":
+        call.store.cache[subscriber_id] = found
     return found
 
 
@@ -126,12 +139,14 @@ async def _create_subscriber(call: Call) -> Any:
     """Create or update; `channels` are applied one by one with the semantics of PATCH."""
     call.check(_validation.check_subscriber(call.era, call.body))
     subscriber_id = _trim_id(call)
-    await call.hop()
-    known = call.store.documents.get(subscriber_id)
+    known = await _read(call, subscriber_id, create=False)
     profile = call.pick_profile()
     channels = call.body.get("channels") or []
     if known is not None:
         return {"data": await _update_known(call, subscriber_id, known, profile, channels)}
+    if call.era == "2024" and call.store.is_deleted(subscriber_id):
+        # The unique index counts it, the search afterwards does not find it.
+        return {"data": None}
     created = call.store.create(subscriber_id, profile)
     call.store.cache.pop(subscriber_id, None)
     await _write_channels(call, subscriber_id, channels, None)
@@ -187,8 +202,7 @@ async def _write_channels(
 async def _update_subscriber(call: Call) -> Any:
     call.check(_validation.check_profile(_blank_email_to_null(call.body)))
     body = _blank_email_to_null(call.body)
-    await call.hop()
-    known = call.store.find(call.subscriber_id)
+    known = await _read(call, call.subscriber_id)
     if known is None:
         raise ApiError(400, f"SubscriberId: {call.subscriber_id} not found")
     profile = call.pick_profile(body)

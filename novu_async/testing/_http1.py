@@ -13,12 +13,11 @@ import re
 import time
 import zlib
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Final
 
 from attrs import frozen
 
-from novu_async.testing._answers import Answer
+from novu_async.testing._answers import Answer, find_reason
 
 # Node's limit for the request line and the headers together.
 HEAD_LIMIT: Final = 16_384
@@ -187,7 +186,7 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 def make_refusal(status: int) -> bytes:
     """Write the answer to a request that could not be read: no headers of the API, no body."""
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\n\r\n".encode()
+    return f"HTTP/1.1 {status} {find_reason(status)}\r\nConnection: close\r\n\r\n".encode()
 
 
 def make_etag(body: bytes) -> str:
@@ -227,7 +226,7 @@ def make_reply(request: RawRequest, answer: Answer) -> bytes:
         head.append(f"Content-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n")
     head.append(f"Date: {_make_date()}\r\n")
     head.append(_make_connection(request))
-    phrase = HTTPStatus(status).phrase
+    phrase = find_reason(status)
     start = f"HTTP/1.1 {status} {phrase}\r\n{''.join(head)}\r\n".encode("latin-1", "replace")
     return start + _make_body(request, body, coding)
 

@@ -157,6 +157,10 @@ class Store:
         if document is not None:
             self._deleted[subscriber_id] = document
 
+    def is_deleted(self, subscriber_id: str) -> bool:
+        """Say whether a subscriber was removed and not created again."""
+        return subscriber_id in self._deleted
+
     def upsert(self, subscriber_id: str, fields: Mapping[str, Any]) -> bool:
         """Write fields of a subscriber that may be new or deleted; True when it was new."""
         known = subscriber_id in self.documents or subscriber_id in self._deleted

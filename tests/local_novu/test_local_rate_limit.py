@@ -62,6 +62,22 @@ def test_a_refused_request_is_refused_until_its_reset() -> None:
     assert not take(limiter, NOW + 0.6)[0]
 
 
+def test_a_refill_keeps_the_rest_of_the_time() -> None:
+    """What is earned is counted from the last whole token, not from the refill."""
+    limiter = RateLimiter(2)
+    for _ in range(11):
+        take(limiter, NOW)
+    assert take(limiter, NOW + 0.7)[0]
+    assert take(limiter, NOW + 1.0)[0]
+
+
+def test_what_can_never_pass_is_blocked_for_long() -> None:
+    """A bulk call above the burst is refused until its far reset, also when the bucket is gone."""
+    limiter = RateLimiter(2)
+    assert take(limiter, NOW, bulk=True) == (False, "0", "45")
+    assert take(limiter, NOW + 20, bulk=True) == (False, "0", "25")
+
+
 def test_an_idle_bucket_is_forgotten_after_ten_seconds() -> None:
     """Ten seconds after its last filling a bucket starts anew, full."""
     limiter = RateLimiter(2)

@@ -120,6 +120,17 @@ async def test_bulk_upserts_and_writes_channels_raw(send: Any, put: Any, era: An
         assert len(local.subscribers["old"]["channels"]) == 2
 
 
+async def test_2024_creates_a_deleted_id_by_bulk_only(send: Any) -> None:
+    """The unique index of 2024 counts deleted ids: POST answers null and creates nothing."""
+    async with LocalNovu(era="2024", subscribers=["u1"]) as local:
+        await send(local, "DELETE", f"{V1}/u1")
+        reply = await send(local, "POST", V1, body={"subscriberId": "u1"})
+        assert (reply.status, reply.json) == (201, {"data": None})
+        assert local.subscribers == {}
+        await send(local, "POST", f"{V1}/bulk", body={"subscribers": [{"subscriberId": "u1"}]})
+        assert list(local.subscribers) == ["u1"]
+
+
 async def test_bulk_brings_a_deleted_subscriber_back(send: Any) -> None:
     """An id that was deleted is undeleted with its old document."""
     async with LocalNovu(subscribers=["u1"]) as local:

@@ -139,6 +139,17 @@ async def test_creation_is_validated(send: Any, body: Any, messages: list[str]) 
         assert local.subscribers == {}
 
 
+async def test_creation_in_2026_asks_for_an_id(send: Any) -> None:
+    """Since 2025 an empty id is refused by the schema, with a text of its own."""
+    async with LocalNovu() as local:
+        none = await send(local, "POST", "/v1/subscribers", body={})
+        blank = await send(local, "POST", "/v1/subscribers", body={"subscriberId": ""})
+    required = "SubscriberId is required"
+    messages = [f"subscriberId {UNDEFINED}", required, "subscriberId must be a string"]
+    assert none.json["errors"]["general"]["messages"] == messages
+    assert blank.json["errors"]["general"]["messages"] == [required]
+
+
 async def test_creation_in_2026_names_the_field(send: Any) -> None:
     """An id of spaces only passes the schema and fails in the use case, keyed by its field."""
     async with LocalNovu() as local:
