@@ -214,7 +214,8 @@ def _translate(
 
 def _describe(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        return f"the answer is not HTTP ({_one_line(error.message)})"
+        # what follows quotes the answer, which may echo the key
+        return f"the answer is not HTTP ({_one_line(error.message.partition(':')[0])})"
     return _one_line(str(error)) or type(error).__name__
 
 
