@@ -1,10 +1,14 @@
 """The rate at which one client sends, learnt from the server's own headers.
 
-The server keeps one token bucket per environment: `RateLimit-Limit` tokens are refilled in a window
-(`w` seconds of `RateLimit-Policy`), it holds `burst` of them, and refills only when it is empty.
-`RateLimit-Remaining` therefore falls from refill to refill although tokens accrue; its highest
-value since some moment is what the bucket held then. The gate keeps a model of the bucket, corrects
-it by that value, and lets a request pass where the model has a token left.
+The server keeps one token bucket for each environment: `RateLimit-Limit` tokens flow in during a
+window (`w` seconds of `RateLimit-Policy`), and it holds `burst` of them. It adds what has flowed in
+only when it has no token left, so `RateLimit-Remaining` falls until such a refill and jumps up with
+it. What the bucket really holds is therefore the last count plus what has flowed in since the last
+jump, whoever else uses it.
+
+The gate sends at the bucket's rate times the fill of the bucket over a small target. A full bucket
+is used up quickly; alone, a client settles at the target and so at the very rate; two clients on
+one key settle at half the rate each; and near an empty bucket hardly anything is sent.
 """
 
 import re
@@ -17,16 +21,26 @@ from attrs import frozen
 from novu_async._clock import Clock
 
 _POLITE = 16
-"""Requests in flight before the first answer has said what the limit is."""
+"""Requests in flight as long as the state of the bucket is not known."""
 
-_RESERVE_SECONDS = 0.1
-"""Tokens left for this much time, so that requests which bunch on their way are not rejected."""
+_TARGET = 4.0
+_TARGET_SECONDS = 0.08
+"""The fill to settle at: so many tokens, and what flows in during so many seconds."""
 
-_MIN_RESERVE = 2.0
-_CORRECTION_SECONDS = 0.5
+_SHARED_SECONDS = 60.0
+_SHARED_TARGET = 9.0
+"""So long after a 429 others are taken to use the bucket too, and more is left in it."""
+
+_OUTDATED_SECONDS = 1.0
+"""After so long without an answer others may have used the bucket."""
+
+_CALM_SECONDS = 10.0
+_CALM_FACTOR = 1.25
+"""So long after a 429 at most so many times the rate is sent, even if the bucket has filled up."""
+
 _DEFAULT_WINDOW = 5.0
-_AFTER_STOP = 1.2
-"""Times the rate at which what has piled up during a stop is let through."""
+_TICK = 0.001
+"""The shortest timer: at high rates what belongs to one millisecond passes at once."""
 
 
 @frozen
@@ -64,18 +78,14 @@ class Gate:
         self._answered = False
         self._timer: object | None = None
         self._stopped_until = 0.0
-        # the model of the server's bucket; `_rate` is 0 where the server has no limit
+        # what the server has said of its bucket; `_rate` is 0 where it has no limit
         self._limit = self._burst = self._remaining = 0
         self._window = _DEFAULT_WINDOW
         self._rate = 0.0
-        self._others = 0.0
-        self._tokens = 0.0
-        self._updated = 0.0
-        # the highest `remaining` since `_since`, beside the model's tokens at that moment
-        self._since = 0.0
-        self._highest = -1.0
-        self._model_then = 0.0
-        self._smooth_until = 0.0
+        self._jumped = 0.0  # when `_remaining` last rose
+        self._heard = 0.0  # when the last answer came
+        self._rejected = float("-inf")
+        self._next = 0.0  # the earliest time of the next request
 
     @property
     def known(self) -> RateLimit | None:
@@ -83,13 +93,12 @@ class Gate:
         if not self._rate:
             return None
         now = self._clock.monotonic()
-        self._refill(now)
         return RateLimit(
             self._limit,
             self._window,
             self._burst,
             self._remaining,
-            self._tokens,
+            self._available(now),
             max(0.0, self._stopped_until - now),
         )
 
@@ -129,7 +138,6 @@ class Gate:
                 self._open()
             return
         now = self._clock.monotonic()
-        self._refill(now)
         if limit is not None:
             self._learn(limit, headers, now)
         elif rejected_for is None:
@@ -140,67 +148,53 @@ class Gate:
 
     def _learn(self, limit: str, headers: Mapping[str, str], now: float) -> None:
         policy = headers.get("ratelimit-policy", "")
-        try:
-            count, remaining = int(limit), int(headers.get("ratelimit-remaining", "0"))
-        except ValueError:
+        count, remaining = _parse_count(limit), _parse_count(headers.get("ratelimit-remaining"))
+        if not count or remaining is None:
             return
-        if count <= 0:
-            return
-        window = _parse_part(policy, "w") or _DEFAULT_WINDOW
-        burst = int(_parse_part(policy, "burst") or count)
-        self._remaining = remaining
-        if (count, window, burst) != (self._limit, self._window, self._burst) or not self._rate:
-            self._limit, self._window, self._burst = count, window, burst
-            self._rate = count / window * self._share
-            self._others = 0.0
-            self._tokens, self._updated = float(remaining - self._in_flight), now
-            self._begin_window(now)
-        elif remaining > self._highest:
-            self._highest, self._model_then = remaining, self._tokens + self._in_flight
-        if now - self._since >= _CORRECTION_SECONDS:
-            self._correct(now)
-
-    def _correct(self, now: float) -> None:
-        """Bring the model in line with the highest count of the last half second."""
-        wrong = self._highest - self._model_then
-        seconds = now - self._since
-        # a count below the model is the use of others; above it, a refill nobody knew of
-        self._others = min(max(0.0, self._others - 0.3 * wrong / seconds), self._rate)
-        self._tokens = min(self._tokens + wrong, float(self._burst))
-        self._begin_window(now)
-
-    def _begin_window(self, now: float) -> None:
-        self._since, self._highest, self._model_then = now, -1.0, 0.0
+        if not self._rate or remaining > self._remaining:
+            self._jumped = now
+        self._heard = now
+        self._limit, self._remaining = count, remaining
+        self._window = _parse_part(policy, "w") or _DEFAULT_WINDOW
+        self._burst = int(_parse_part(policy, "burst") or count)
+        self._rate = count / self._window * self._share
 
     def _stop(self, now: float, seconds: float) -> None:
+        """Send nothing for so long; then begin slowly, as if the bucket were empty still."""
         self._stopped_until = max(self._stopped_until, now + seconds)
-        self._tokens = min(self._tokens, 0.0)
-        self._smooth_until = self._stopped_until + seconds
-        self._begin_window(self._stopped_until)
+        self._remaining = 0
+        self._rejected = now
+        self._jumped = self._stopped_until
 
-    def _refill(self, now: float) -> None:
-        if self._rate and now > self._updated:
-            gained = (now - self._updated) * (self._rate - self._others)
-            self._tokens = min(self._tokens + gained, float(self._burst))
-            self._updated = now
+    def _available(self, now: float) -> float:
+        """Return what the bucket holds, less the requests on their way to it."""
+        flowed_in = max(0.0, now - self._jumped) * self._rate
+        return min(self._remaining + flowed_in, float(self._burst)) - self._in_flight
 
-    @property
-    def _reserve(self) -> float:
-        return max(_MIN_RESERVE, self._rate * _RESERVE_SECONDS)
+    def _pace(self, now: float) -> float:
+        """Return the requests per second that the fill of the bucket allows; 0 for none."""
+        since_rejected = now - self._rejected
+        base = _SHARED_TARGET if since_rejected < _SHARED_SECONDS else _TARGET
+        target = base + self._rate * _TARGET_SECONDS
+        available = self._available(now)
+        pace = self._rate * available / target if available >= 1 else 0.0
+        if since_rejected < _CALM_SECONDS:
+            return min(pace, self._rate * _CALM_FACTOR)
+        return pace
 
     def _take(self, now: float) -> bool:
         if self._stopped_until:
             if now < self._stopped_until:
                 return False
             self._stopped_until = 0.0
-        if not self._rate:
-            if not self._answered and self._in_flight >= _POLITE:
+        known = self._answered and (not self._rate or now - self._heard < _OUTDATED_SECONDS)
+        if not known and self._in_flight >= _POLITE:
+            return False
+        if self._rate:
+            pace = self._pace(now)
+            if not pace or now < self._next - _TICK:
                 return False
-        else:
-            self._refill(now)
-            if self._tokens < self._reserve:
-                return False
-            self._tokens -= 1
+            self._next = max(self._next, now - _TICK) + 1 / pace
         self._in_flight += 1
         return True
 
@@ -233,17 +227,21 @@ class Gate:
         if now < self._stopped_until:
             delay = self._stopped_until - now
         elif self._rate:
-            missing = self._reserve - self._tokens
-            delay = max(0.0, missing) / max(self._rate - self._others, self._rate * 0.05)
+            pace = self._pace(now)
+            delay = self._next - now if pace else (1 - self._available(now)) / self._rate
         elif self._answered:
             delay = 0.0
         else:
             return  # the first answer opens the gate
-        self._timer = self._clock.call_later(delay, self._ring)
+        self._timer = self._clock.call_later(max(delay, _TICK), self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         self._open()
+
+
+def _parse_count(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else None
 
 
 def _parse_part(policy: str, name: str) -> float | None:
