@@ -4,7 +4,6 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +21,8 @@ from novu_async.cli._progress import open_display
 from novu_async.cli._reports import as_json, format_report
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from novu_async import Novu
     from novu_async.bulk import Bulk, Progress, Report
     from novu_async.errors import BulkError
@@ -32,13 +33,11 @@ _STOPPING = (
 )
 _MIN_CONNECTIONS = 100
 
-Begin = Callable[["Bulk", "Callable[[Progress], None]"], "Awaitable[Report]"]
-
 
 class Job(NamedTuple):
-    """One bulk job as the options ask for it; `begin` starts it."""
+    """One bulk job as the options ask for it; `begin(bulk, progress=...)` starts it."""
 
-    begin: Begin
+    begin: "Callable[..., Awaitable[Report]]"
     files: JobFiles
     source: str | None
     connection: Connection
@@ -67,7 +66,7 @@ def run_job(job: Job) -> int:
 async def _begin(job: Job, show: "Callable[[Progress], None]") -> "Report":
     connections = max(_MIN_CONNECTIONS, job.concurrency)
     async with job.connection.open(share=job.share, max_connections=connections) as novu:
-        return await job.begin(bulk_of(novu), show)
+        return await job.begin(bulk_of(novu), progress=show)
 
 
 def bulk_of(novu: "Novu") -> "Bulk":

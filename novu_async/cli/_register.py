@@ -1,21 +1,18 @@
 """register and verify: a whole file at once."""
 
 from collections.abc import Callable
-from functools import reduce
-from pathlib import Path
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from novu_async.cli._connection import Connection
 from novu_async.cli._errors import FAILED
-from novu_async.cli._files import choose_files
-from novu_async.cli._jobs import Job, run_job
 from novu_async.cli._options import connects, example, json_option
 from novu_async.cli._output import echo, echo_json
 
 if TYPE_CHECKING:
-    from novu_async.bulk import Bulk, DryRun, Progress
+    from novu_async.bulk import Bulk, DryRun
 
 _SOURCE_OPTIONS: list[Callable[[Any], Any]] = [
     click.argument("file", required=False),
@@ -113,19 +110,11 @@ def register(operation: str, on_missing: str, dry_run: bool, verifies: bool, **o
     if dry_run:
         return _plan(operation, **options)
 
-    def begin(
-        bulk: "Bulk", records: Any, progress: "Callable[[Progress], None]", **more: Any
-    ) -> Any:
-        return bulk.register(
-            records,
-            operation=operation,  # type: ignore[arg-type]
-            on_missing_subscriber=on_missing,  # type: ignore[arg-type]
-            verify=verifies,
-            progress=progress,
-            **more,
-        )
+    def begin(bulk: "Bulk", records: Any, **more: Any) -> Any:
+        more.update(operation=operation, on_missing_subscriber=on_missing, verify=verifies)
+        return bulk.register(records, **more)
 
-    return run_job(_make_job(begin, "", **options))
+    return _run("", begin, **options)
 
 
 @click.command(epilog=example("novu-credentials verify examples/device_tokens.csv"))
@@ -136,17 +125,12 @@ def verify(**options: Any) -> int:
     FILE is what `register` takes. Every channel is read back, as fast as the server admits.
     """
 
-    def begin(
-        bulk: "Bulk", records: Any, progress: "Callable[[Progress], None]", **more: Any
-    ) -> Any:
-        return bulk.verify(records, progress=progress, **more)
-
-    return run_job(_make_job(begin, "verify", **options))
+    return _run("verify", lambda bulk, records, **more: bulk.verify(records, **more), **options)
 
 
-def _make_job(
-    begin: Callable[..., Any],
+def _run(
     verb: str,
+    begin: Callable[..., Any],
     *,
     job: str | None,
     failures: str | None,
@@ -156,25 +140,20 @@ def _make_job(
     as_json: bool,
     connection: Connection,
     **source: Any,
-) -> Job:
+) -> int:
+    from novu_async.cli._files import choose_files
+    from novu_async.cli._jobs import Job, run_job
+
     origin: str | None = source["file"]
     files = choose_files(origin, job, failures, verb=verb)
     is_resumed_alone = origin is None and source["select"] is None and job is not None
-    if is_resumed_alone and not Path(str(job)).exists():
+    if is_resumed_alone and not files.job.exists():
         raise click.UsageError(f"the job file {job} does not exist: give FILE to begin it")
     records = None if is_resumed_alone else make_source(**source)
-
-    def start(bulk: "Bulk", show: "Callable[[Progress], None]") -> Any:
-        return begin(
-            bulk,
-            records,
-            show,
-            job=files.job,
-            failures=files.failures,
-            concurrency=concurrency,
-        )
-
-    return Job(start, files, origin, connection, concurrency, share, quiet, as_json)
+    begin = partial(
+        begin, job=files.job, failures=files.failures, concurrency=concurrency, records=records
+    )
+    return run_job(Job(begin, files, origin, connection, concurrency, share, quiet, as_json))
 
 
 def make_source(

@@ -1,0 +1,121 @@
+"""Bad input: one line that says what to do, status 2, and no traceback."""
+
+from pathlib import Path
+
+import pytest
+from cli_program import Run
+
+GOOD = b"subscriber_id,provider_id,token\nu1,fcm,t1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["frob"], "No such command 'frob'"),
+        (["register"], "give FILE"),
+        (["register", "a.csv", "--frob"], "No such option '--frob'"),
+        (["register", "a.csv", "--map", "token"], "--map takes FIELD=COLUMN"),
+        (["register", "a.csv", "--map", "frob=x"], "'frob' is no field of a row"),
+        (["register", "a.csv", "--concurrency", "0"], "--concurrency"),
+        (["register", "a.csv", "--failures", "./a.csv"], "would overwrite the input"),
+        (["register", "--job", "gone.job"], "gone.job does not exist"),
+        (["register", "a.csv", "--operation", "remove", "--on-missing", "create"], "append"),
+        (["append", "u1", "fcm"], "give a TOKEN"),
+        (["append", "u1", "fcm", ""], "must not be empty"),
+        (["append", "u1", "fcm", "--tokens-file", "gone"], "gone: No such file"),
+        (["append", "u1", "fcm", "--tokens-file", "bytes"], "bytes is not UTF-8"),
+        (["show", ".."], "subscriber_id"),
+        (["show", "u1", "--server", "us", "--server-url", "http://x"], "not both"),
+        (["show", "u1", "--server-url", "localhost"], "--server-url must look like"),
+        (["show", "u1", "--api-key-file", "gone"], "gone: No such file"),
+        (["show", "u1", "--api-key-file", "empty"], "empty is empty"),
+        (["show", "u1", "--api-key-file", "."], "directory"),
+        (["job", "show", "gone.job"], "gone.job does not exist"),
+        (["job", "show", "a.csv"], "not a job file"),
+        (["serve", "--seed", "gone"], "seed file gone: No such file"),
+        (["serve", "--seed", "a.csv"], "not JSON"),
+        (["serve", "--host", "203.0.113.1"], "choose another --host or --port"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage(run: Run, tmp_path: Path, arguments: list[str], said: str) -> None:
+    """Every mistake on the command line is told in one line, with status 2."""
+    (tmp_path / "a.csv").write_bytes(GOOD)
+    (tmp_path / "empty").write_bytes(b"\n")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\xfd")
+    done = run(*arguments)
+    assert done.status == 2
+    assert done.out == ""
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "does not exist"),
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (b"a,b\n1,2\n", "--map"),
+        ("subscriber_id,provider_id,token\n".encode("utf-16"), "UTF-8"),
+        (b"\xff\xff\xff\n", "UTF-8"),
+        (b"PK\x03\x04zip", "unpack"),
+        (b"[{}]", "JSON"),
+    ],
+)
+def test_unusable_file(run: Run, tmp_path: Path, content: bytes | None, said: str) -> None:
+    """A file that is no use as a whole is told in one line, and leaves nothing behind."""
+    if content is not None:
+        (tmp_path / "input.csv").write_bytes(content)
+    done = run("register", "input.csv")
+    assert done.status == 2
+    assert done.err.count("\n") == 1
+    assert "input.csv" in done.err
+    assert said in done.err
+    assert {path.name for path in tmp_path.iterdir()} <= {"input.csv"}
+
+
+def test_directory_as_a_file(run: Run) -> None:
+    """A directory in place of a file is told in one line."""
+    done = run("register", ".")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "directory" in done.err
+
+
+@pytest.mark.parametrize(
+    "command", [["register", "a.csv"], ["show", "u1"], ["tokens", "list", "u1", "fcm"]]
+)
+def test_wrong_key(run: Run, tmp_path: Path, command: list[str]) -> None:
+    """A refused key is told at once, with where to look; it leaves no job file."""
+    (tmp_path / "a.csv").write_bytes(GOOD)
+    done = run(*command, NOVU_API_KEY="wrong-key-of-somebody")
+    assert done.status == 2
+    assert "check NOVU_API_KEY" in done.err
+    assert "wrong-key" not in done.err
+    assert done.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_no_key(run: Run) -> None:
+    """Without a key the message names the ways to give one."""
+    done = run("show", "u1", NOVU_API_KEY="")
+    assert done.status == 2
+    assert "set NOVU_API_KEY, or give --api-key-file" in done.err
+
+
+@pytest.mark.parametrize("command", [["register", "a.csv"], ["show", "u1"]])
+def test_no_server(run: Run, tmp_path: Path, command: list[str]) -> None:
+    """A server that is not there is told within seconds, and leaves no job file."""
+    (tmp_path / "a.csv").write_bytes(GOOD)
+    done = run(*command, "--server-url", "http://127.0.0.1:9")
+    assert done.status == 2
+    assert "cannot connect to http://127.0.0.1:9: Connection refused; check" in done.err
+    assert done.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_refused_by_the_api(run: Run) -> None:
+    """What the API refuses is told in its words, with status 1."""
+    done = run("append", "u1", "fmc", "one")
+    assert done.status == 1
+    assert "did you mean 'fcm'?" in done.err
