@@ -157,7 +157,7 @@ class Gate:
         self._limit, self._remaining = count, remaining
         self._window = _parse_part(policy, "w") or _DEFAULT_WINDOW
         self._burst = int(_parse_part(policy, "burst") or count)
-        self._rate = count / self._window * self._share
+        self._rate = count / self._window
 
     def _stop(self, now: float, seconds: float) -> None:
         """Send nothing for so long; then begin slowly, as if the bucket were empty still."""
@@ -178,6 +178,8 @@ class Gate:
         target = base + self._rate * _TARGET_SECONDS
         available = self._available(now)
         pace = self._rate * available / target if available >= 1 else 0.0
+        if self._share < 1:
+            return min(pace, self._rate * self._share)
         if since_rejected < _CALM_SECONDS:
             return min(pace, self._rate * _CALM_FACTOR)
         return pace

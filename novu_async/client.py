@@ -65,7 +65,8 @@ class Novu:
     - `session`: an aiohttp.ClientSession to send with; it is never closed here.
     - `headers`: sent with every request.
     - `retries`: see RetryConfig; None sends once.
-    - `share`: the part of the server's rate limit that this client may use, above 0 to 1.
+    - `share`: the part of the server's rate limit that this client may use, above 0 to 1; below
+      1 the burst is left to others as well.
     - `confirm_after`: seconds after which the verbs of `device_tokens` read back what they wrote;
       for services of which several processes write to one subscriber at the same moment.
 
