@@ -37,6 +37,7 @@ _log: Final = logging.getLogger(__name__)
 # Turns of the event loop that one database step takes: chosen so that the losses of 50 concurrent
 # requests come out as measured at Novu.
 _MOST_TURNS: Final = 4
+_PAUSES_SEED: Final = 1
 _IDEMPOTENT_METHODS: Final = ("POST", "PATCH")
 _PREFLIGHT: Final = (
     ("Access-Control-Allow-Methods", "GET,HEAD,POST,PUT,DELETE,PATCH,OPTIONS"),
@@ -62,7 +63,7 @@ class Api:
     atomic: bool = False
     latency: float = 0.0
     prefix: str = ""
-    _draw: random.Random = field(factory=lambda: random.Random(1))  # noqa: S311
+    _draw: random.Random = field(factory=lambda: random.Random(_PAUSES_SEED))  # noqa: S311
     _locks: dict[str, asyncio.Lock] = field(factory=dict)
 
     async def answer(self, request: RawRequest) -> Answer:
@@ -172,7 +173,8 @@ class Api:
         return result
 
     def reset(self) -> None:
-        """Forget buckets, idempotency keys and locks."""
+        """Forget buckets, idempotency keys and locks, and draw the same pauses again."""
+        self._draw.seed(_PAUSES_SEED)
         self._locks.clear()
         if self.limiter is not None:
             self.limiter.reset()

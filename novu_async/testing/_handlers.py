@@ -126,8 +126,9 @@ async def _get_subscriber(call: Call) -> Any:
 
 async def _list_subscribers(call: Call) -> Any:
     page, limit = _read_number(call, "page", 0), _read_number(call, "limit", 10)
-    found = call.store.slice(page * limit, limit + 1)
-    return {"page": page, "hasMore": len(found) > limit, "pageSize": limit, "data": found[:limit]}
+    found = call.store.slice(page * limit, limit)
+    # A full last page claims that there is more: the API does not look further.
+    return {"page": page, "hasMore": len(found) == limit, "pageSize": limit, "data": found}
 
 
 def _read_number(call: Call, name: str, default: int) -> int:

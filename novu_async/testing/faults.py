@@ -27,7 +27,7 @@
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final, Literal, get_args
 
 from attrs import define, field, frozen
@@ -220,7 +220,7 @@ class Faults:
         lottery = self._lottery
         if lottery is None:
             return None
-        kinds = [kind for kind in lottery.kinds if (kind == "refuse") is at_accept]
+        kinds: list[FaultKind] = [kind for kind in lottery.kinds if (kind == "refuse") is at_accept]
         share = lottery.rate * len(kinds) / len(lottery.kinds) if at_accept else lottery.rate
         if not kinds or lottery.draw.random() >= share:
             return None
@@ -231,8 +231,7 @@ class Faults:
 
 def find_kind(name: str) -> FaultKind:
     """Check the name of a fault. Raises ValueError for one that there is not."""
-    known: Mapping[str, FaultKind] = {kind: kind for kind in FAULT_KINDS}
-    try:
-        return known[name]
-    except KeyError:
-        raise ValueError(f"unknown fault {name!r}; known are {', '.join(FAULT_KINDS)}") from None
+    for kind in FAULT_KINDS:
+        if kind == name:
+            return kind
+    raise ValueError(f"unknown fault {name!r}; known are {', '.join(FAULT_KINDS)}")

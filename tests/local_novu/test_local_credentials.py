@@ -168,7 +168,7 @@ async def test_a_missing_integration_is_400(
     put: Any, era: Any, method: str, provider_id: str, identifier: str | None
 ) -> None:
     """No integration, an unknown or foreign identifier and an inactive one share one message."""
-    integrations = [
+    integrations: list[dict[str, Any]] = [
         {"providerId": "fcm", "identifier": "fcm-main"},
         {"providerId": "fcm", "identifier": "fcm-off", "active": False},
         {"providerId": "slack", "identifier": "slack-main"},

@@ -226,7 +226,8 @@ async def test_random_faults_of_all_kinds_leave_the_server_alive(send: Any) -> N
 async def test_misuse_is_refused() -> None:
     """An unknown kind, none or several, and a rate that is no share are errors at once."""
     local = LocalNovu()
-    for kinds in ({}, {"stall": True, "refuse": True}, {"nonsense": True}):
+    misused: list[dict[str, Any]] = [{}, {"stall": True, "refuse": True}, {"nonsense": True}]
+    for kinds in misused:
         with pytest.raises(ValueError, match="fault"):
             local.faults.next(**kinds)
     with pytest.raises(ValueError, match="unknown fault 'nonsense'"):

@@ -174,7 +174,10 @@ async def test_seeded_subscribers_are_the_only_ones(put: Any) -> None:
         "integrationIdentifier": "x",
         "credentials": {"deviceTokens": ["a"]},
     }
-    subscribers = ["u1", {"subscriberId": "u2", "firstName": "Ada", "channels": [channel]}]
+    subscribers: list[Any] = [
+        "u1",
+        {"subscriberId": "u2", "firstName": "Ada", "channels": [channel]},
+    ]
     integrations = [{"providerId": "fcm", "identifier": "x"}]
     async with LocalNovu(subscribers=subscribers, integrations=integrations) as local:
         assert (await put(local, "ghost", "fcm", {})).status == 400

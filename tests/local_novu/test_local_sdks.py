@@ -163,7 +163,7 @@ def test_community_sdk(era: Any) -> None:
         from novu.dto.subscriber import SubscriberDto
         from novu.enums import PushProviderIdEnum
     with LocalNovu.in_thread(era=era) as local:
-        api = SubscriberApi(local.url, local.api_key)
+        api: Any = SubscriberApi(local.url, local.api_key)
         created = api.create(SubscriberDto(subscriber_id="u1", email="a@b.co"))
         assert created.subscriber_id == "u1"
         api.credentials("u1", PushProviderIdEnum.FCM, device_tokens=["a", "b"])

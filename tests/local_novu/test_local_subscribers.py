@@ -190,7 +190,10 @@ async def test_v2_of_an_unknown_subscriber_is_404(send: Any, method: str, messag
 @ERAS
 async def test_integrations_are_listed(send: Any, era: Any) -> None:
     """Both lists come in an envelope; since 2026 keys do not see credentials."""
-    integrations = [{"providerId": "fcm", "active": False}, {"providerId": "slack"}]
+    integrations: list[dict[str, Any]] = [
+        {"providerId": "fcm", "active": False},
+        {"providerId": "slack"},
+    ]
     async with LocalNovu(era=era, integrations=integrations) as local:
         everything = (await send(local, "GET", "/v1/integrations")).json["data"]
         active = (await send(local, "GET", "/v1/integrations/active")).json["data"]
