@@ -51,7 +51,7 @@ def _unknown_providers(journal: Journal) -> tuple[UnknownProvider, ...]:
     )
 
 
-def _shared_tokens(journal: Journal) -> Examples:
+def _shared_tokens(journal: Journal) -> Examples[SharedToken]:
     shared = (
         "SELECT token, count(DISTINCT subscriber_id) AS subscribers FROM rows "
         "WHERE token IS NOT NULL GROUP BY token HAVING subscribers > 1"
@@ -74,7 +74,7 @@ def _lines_of(journal: Journal, token: str) -> tuple[int, ...]:
     return tuple(line for (line,) in found)
 
 
-def _over_limit(journal: Journal) -> Examples:
+def _over_limit(journal: Journal) -> Examples[Channel]:
     large = (
         f"SELECT subscriber_id, provider_id, count(token) AS tokens FROM rows "
         f"WHERE state = {WAITING} GROUP BY {_CHANNEL} HAVING tokens > {MAX_CHANNEL_TOKENS}"

@@ -4,13 +4,15 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby, islice
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from attrs import field, frozen
 
 from novu_async._channels import SAFE_BODY_BYTES
 from novu_async._secrets import describe_tokens, describe_url
 from novu_async.bulk.records import Operation, Row
+
+T = TypeVar("T")
 
 MAX_TOKENS_PER_WRITE = 500
 """What one write holds at most, so that one subscriber with a million rows stays manageable."""
@@ -169,11 +171,11 @@ class SharedToken:
 
 
 @frozen
-class Examples:
+class Examples(Generic[T]):
     """How often something was found, and the first of the findings."""
 
-    count: int = 0
-    first: tuple[Channel, ...] | tuple[SharedToken, ...] = ()
+    count: int
+    first: tuple[T, ...]
 
 
 @frozen
@@ -206,8 +208,8 @@ class DryRun:
     writes: int
     requests: int
     unknown_providers: tuple[UnknownProvider, ...]
-    shared_tokens: Examples
-    over_limit: Examples
+    shared_tokens: Examples[SharedToken]
+    over_limit: Examples[Channel]
     seconds: Mapping[str, float]
 
     @property

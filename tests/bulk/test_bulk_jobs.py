@@ -153,7 +153,7 @@ async def test_the_lock_dies_with_its_process(bulk: Bulk, tmp_path: Path) -> Non
     assert (await bulk.register(ROWS, job=job)).done == 120
 
 
-@pytest.mark.parametrize("part", [0, 0.001, 0.01, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("part", [0, 0.001, 0.01, 0.3, 0.6, 0.75])
 async def test_a_torn_job_file_is_named_and_left_alone(
     bulk: Bulk, tmp_path: Path, part: float
 ) -> None:

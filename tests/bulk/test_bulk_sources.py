@@ -1,0 +1,197 @@
+"""Every kind of source, registered for real."""
+
+import gzip
+import io
+import json
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novu_async.bulk import (
+    Bulk,
+    DeviceToken,
+    read_csv,
+    read_file,
+    read_jsonl,
+    read_rows,
+    read_select,
+)
+from novu_async.errors import ConfigurationError, InvalidRequestError
+from novu_async.testing import LocalNovu
+
+pytestmark = pytest.mark.anyio
+
+WANTED = {("u1", "fcm"): ["a", "b"], ("u2", "apns"): ["c"], ("7", "fcm"): ["d"]}
+ROWS = [("u1", "fcm", "a"), ("u2", "apns", "c"), ("u1", "fcm", "b"), (7, "fcm", "d")]
+NAMES = ("subscriber_id", "provider_id", "token")
+CSV = "\n".join([",".join(NAMES), *(",".join(map(str, row)) for row in ROWS)]).encode()
+JSONL = "\n".join(json.dumps(dict(zip(NAMES, row, strict=True))) for row in ROWS).encode()
+
+Write = Callable[..., Path]
+
+
+async def check(bulk: Bulk, local: LocalNovu, records: Any) -> None:
+    """Register records and compare what is stored."""
+    assert (await bulk.register(records)).done == 4
+    assert {key: local.device_tokens(*key) for key in WANTED} == WANTED
+
+
+@pytest.mark.parametrize("read", [str, Path, read_file, read_csv])
+@pytest.mark.parametrize("content", [CSV, gzip.compress(CSV)])
+async def test_csv(bulk: Bulk, local: LocalNovu, write: Write, read: Any, content: bytes) -> None:
+    """A path of CSV, packed or not."""
+    await check(bulk, local, read(str(write(content))))
+
+
+@pytest.mark.parametrize("read", [str, Path, read_file, read_jsonl])
+@pytest.mark.parametrize("content", [JSONL, gzip.compress(JSONL)])
+async def test_jsonl(bulk: Bulk, local: LocalNovu, write: Write, read: Any, content: bytes) -> None:
+    """A path of JSON Lines, packed or not."""
+    await check(bulk, local, read(str(write(content))))
+
+
+async def test_open_files(bulk: Bulk, local: LocalNovu, write: Write) -> None:
+    """A file that is open already."""
+    with write(CSV).open("rb") as file:
+        await check(bulk, local, file)
+    local.reset()
+    with write(CSV).open() as text:
+        await check(bulk, local, text)
+
+
+async def test_standard_input(
+    bulk: Bulk, local: LocalNovu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`-` is standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(JSONL)))
+    await check(bulk, local, "-")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ROWS,
+        tuple(ROWS),
+        [dict(zip(NAMES, row, strict=True)) for row in ROWS],
+        [DeviceToken(str(a), b, c) for a, b, c in ROWS],
+    ],
+)
+async def test_iterables(bulk: Bulk, local: LocalNovu, rows: Any) -> None:
+    """Tuples, dicts and objects, in a list or as they come."""
+    await check(bulk, local, rows)
+    local.reset()
+    await check(bulk, local, iter(rows))
+
+
+async def test_async_iterables(bulk: Bulk, local: LocalNovu) -> None:
+    """Anything with `async for`."""
+
+    async def rows() -> Any:
+        for row in ROWS:
+            yield row
+
+    await check(bulk, local, rows())
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """An SQLite database as another program might have it."""
+    db = sqlite3.connect(tmp_path / "devices.db", check_same_thread=False)
+    db.execute("CREATE TABLE devices (owner, platform, push_token, created)")
+    db.executemany("INSERT INTO devices VALUES (?, ?, ?, 'today')", ROWS)
+    db.commit()
+    yield db
+    db.close()
+
+
+SQL = "SELECT owner AS subscriber_id, platform AS provider_id, push_token AS token FROM devices"
+
+
+async def test_a_database_cursor(
+    bulk: Bulk, local: LocalNovu, database: sqlite3.Connection
+) -> None:
+    """The rows of any DB-API cursor, by the names that the query gives."""
+    await check(bulk, local, database.execute(SQL))
+
+
+async def test_a_cursor_with_its_own_names(
+    bulk: Bulk, local: LocalNovu, database: sqlite3.Connection
+) -> None:
+    """Columns are mapped as those of a file are."""
+    columns = {"subscriber_id": "owner", "provider_id": "platform", "token": "push_token"}
+    cursor = database.execute("SELECT created, push_token, owner, platform FROM devices")
+    await check(bulk, local, read_rows(cursor, columns=columns))
+    with pytest.raises(InvalidRequestError, match="'subscriber_id'"):
+        await bulk.register(database.execute("SELECT * FROM devices"))
+
+
+async def test_rows_with_keys(bulk: Bulk, local: LocalNovu, database: sqlite3.Connection) -> None:
+    """sqlite3.Row, and whatever else has keys."""
+    database.row_factory = sqlite3.Row
+    await check(bulk, local, database.execute(SQL).fetchall())
+    local.reset()
+    await check(bulk, local, database.execute(SQL))
+
+
+async def test_a_cursor_that_cannot_be_iterated(
+    bulk: Bulk, local: LocalNovu, database: sqlite3.Connection
+) -> None:
+    """The DB-API promises fetchmany only."""
+
+    class Cursor:
+        def __init__(self) -> None:
+            inner = database.execute(SQL)
+            self.description, self.fetchmany = inner.description, inner.fetchmany
+
+    await check(bulk, local, Cursor())
+
+
+async def test_sqlalchemy(bulk: Bulk, local: LocalNovu, database: sqlite3.Connection) -> None:
+    """A result of SQLAlchemy, as rows or as mappings."""
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    engine = sqlalchemy.create_engine(
+        "sqlite://", creator=lambda: database, poolclass=sqlalchemy.pool.StaticPool
+    )
+    with engine.connect() as connection:
+        await check(bulk, local, connection.execute(sqlalchemy.text(SQL)))
+        local.reset()
+        await check(bulk, local, connection.execute(sqlalchemy.text(SQL)).mappings())
+    engine.dispose()
+
+
+async def test_parquet_and_sql_over_files(bulk: Bulk, local: LocalNovu, tmp_path: Path) -> None:
+    """A Parquet file as it is, and any select over files."""
+    duckdb = pytest.importorskip("duckdb")
+    path = tmp_path / "export.parquet"
+    source = tmp_path / "it's.csv"
+    source.write_bytes(CSV)
+    quoted = str(source).replace("'", "''")
+    duckdb.sql(f"COPY (SELECT * FROM '{quoted}') TO '{path}' (FORMAT parquet)")  # noqa: S608
+    await check(bulk, local, path)
+    local.reset()
+    sql = f"select subscriber_id as id, token, provider_id from '{path}'"  # noqa: S608
+    await check(bulk, local, read_select(sql, columns={"subscriber_id": "id"}))
+
+
+@pytest.mark.parametrize(
+    "sql", ["select nothing from nowhere", "not sql", "select 1 as a", "create table t (a int)"]
+)
+async def test_a_query_that_is_no_use(bulk: Bulk, sql: str) -> None:
+    """What DuckDB says, or which column is missing, in one line."""
+    pytest.importorskip("duckdb")
+    with pytest.raises(InvalidRequestError) as caught:
+        await bulk.register(read_select(sql))
+    assert "\n" not in str(caught.value)
+
+
+async def test_without_duckdb_the_extra_is_named(
+    bulk: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says what to install."""
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'novu-async\[parquet\]'"):
+        await bulk.register(read_select("select 1"))
