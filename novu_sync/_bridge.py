@@ -20,6 +20,7 @@ from anyio.from_thread import start_blocking_portal
 
 from novu_async.errors import ClientClosedError
 from novu_sync._calls import Call, Feed, Stream
+from novu_sync._executor import DaemonExecutor
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -78,6 +79,7 @@ class _Portal:
             sniffio.thread_local.name = "asyncio"  # though a caller's context may say "trio"
         self._thread_id = get_ident()
         self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(DaemonExecutor())
         self._ready.set()
 
     async def _close(self) -> None:

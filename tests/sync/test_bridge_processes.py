@@ -86,10 +86,27 @@ class TestExit:
             """
         )
 
+    def test_a_daemon_thread_calling_too_late(self) -> None:
+        """A daemon thread that calls when the client is closed at exit waits, and says nothing."""
+        check(
+            """
+            calls.echo("a")
+            late = threading.Event()
+            def work():
+                late.wait()
+                calls.echo("late")
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()
+            at_the_end.append(lambda: (late.set(), thread.join(0.5), print(thread.is_alive())))
+            """,
+            "True\n",
+        )
+
     def test_with_a_call_in_another_thread(self) -> None:
         """An ordinary thread finishes its calls, also those begun after the main thread ended."""
         check(
             """
+            calls.echo("a")  # Python 3.12.1 starts no thread after the main one has ended
             def work():
                 threading.main_thread().join()
                 print(calls.echo("late"), flush=True)

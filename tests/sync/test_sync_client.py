@@ -356,11 +356,40 @@ class TestProcesses:
             server,
             """
             warnings.filterwarnings("ignore", category=ResourceWarning)
+            by_name = Novu(sys.argv[1], server_url=sys.argv[2].replace("127.0.0.1", "localhost"))
             def work(number):
                 threading.main_thread().join()
                 write(f"user-{number}")
+                by_name.subscribers.credentials.delete(f"user-{number}", "apns")
+            write("user-0")
+            by_name.subscribers.credentials.delete("user-0", "apns")
             for number in range(4):
                 threading.Thread(target=work, args=[number]).start()
             """,
         )
         assert len(server.subscribers) == 4
+
+    def test_a_name_server_that_does_not_answer(self, server: LocalNovu) -> None:
+        """Neither Ctrl-C, nor close(), nor the exit waits for a host name to be resolved."""
+        self.check(
+            server,
+            """
+            import socket
+            asked = threading.Event()
+            def resolve(*args, **kwargs):
+                asked.set()
+                threading.Event().wait()
+            def interrupt():
+                asked.wait()
+                os.kill(os.getpid(), signal.SIGINT)
+            socket.getaddrinfo = resolve
+            novu = Novu("key", server_url="https://novu.invalid")
+            threading.Thread(target=interrupt, daemon=True).start()
+            try:
+                write("user-1")
+            except KeyboardInterrupt:
+                print("interrupted")
+            novu.close()
+            """,
+            "interrupted\n",
+        )
