@@ -51,9 +51,9 @@ class LocalNovu:
 
     Writes race as they do at Novu; `atomic=True` serialises those of one subscriber. `latency` is
     the mean time of one database step in seconds; 0 still lets concurrent requests meet, and a
-    millisecond makes them meet whatever the client. `rate_limit` is in requests per second; bulk calls
-    cost 100. `idempotency` honours Idempotency-Key on POST and PATCH. `clock` gives seconds and
-    drives timestamps, rate limit and idempotency. `max_requests` bounds the request log.
+    millisecond makes them meet whatever the client. `rate_limit` is in requests per second; bulk
+    calls cost 100. `idempotency` honours Idempotency-Key on POST and PATCH. `clock` gives seconds
+    and drives timestamps, rate limit and idempotency. `max_requests` bounds the request log.
 
     All state may be read, and `reset`, `add_*` and `faults` used, from any thread.
     """
