@@ -1,6 +1,7 @@
 """One call: wait for the turn, then per attempt pace, send and read; logging lives here only."""
 
 import asyncio
+import copy
 import logging
 import math
 from collections.abc import Mapping
@@ -50,6 +51,7 @@ class Pipeline:
         self.gate = Gate(settings.share, clock)
         self._transport = transport
         self._budget = RetryBudget()
+        self._background = False
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._headers = {
             "Authorization": f"ApiKey {settings.api_key}",
@@ -58,6 +60,12 @@ class Pipeline:
         }
         self._headers = _override(self._headers, settings.headers)
         self._body_headers = {**self._headers, "Content-Type": "application/json"}
+
+    def in_background(self) -> "Pipeline":
+        """Return a view of this pipeline whose calls let other calls pass at the gate."""
+        view = copy.copy(self)
+        view._background = True
+        return view
 
     def turn(self, subscriber_id: str, options: Options = AS_CLIENT, label: Any = None) -> Turn:
         """Take the next place in the line of a subscriber."""
@@ -139,7 +147,7 @@ class Pipeline:
     async def _attempt(self, request: Request, timeout: float, turn: Turn | None) -> Reply:
         paced = request.endpoint.paced
         if paced and not self.gate.enter():
-            await self.gate.wait()
+            await self.gate.wait(background=self._background)
         try:
             reply = await self._exchange(request, timeout, turn)
         except BaseException:

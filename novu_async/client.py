@@ -3,6 +3,7 @@
 import ssl as ssl_module
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +22,8 @@ from novu_async.models import SubscriberResponseDto
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from novu_async.bulk import Bulk
 
 __all__ = ["Novu", "RateLimit", "Subscribers"]
 
@@ -110,6 +113,17 @@ class Novu:
         )
         self._pipeline = Pipeline(settings, Transport(settings, _caller()), Clock())
         self.subscribers = Subscribers(self._pipeline)
+
+    @cached_property
+    def bulk(self) -> "Bulk":
+        """Many rows as few requests, merged and paced; they do not hold up single calls."""
+        from novu_async.bulk import Bulk  # not before it is needed: it brings sqlite3 and csv
+
+        return Bulk(
+            Subscribers(self._pipeline.in_background()),
+            server_url=self._pipeline.settings.server_url,
+            rate_limit=lambda: self.rate_limit,
+        )
 
     @property
     def rate_limit(self) -> RateLimit | None:

@@ -51,4 +51,4 @@ if not TYPE_CHECKING:  # else a checker would accept any name
 
 
 def __dir__() -> list[str]:
-    return list(novu_async.__all__)
+    return dir(novu_async)
