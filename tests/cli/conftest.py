@@ -54,8 +54,9 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[...,
 
     def start(*arguments: str, **options: Any) -> Process:
         variables = environment | options.pop("env", {})
+        command = options.pop("command", PROGRAM)
         streams = {"stdin": DEVNULL, "stdout": PIPE, "stderr": PIPE} | options
-        process = Popen([PROGRAM, *arguments], cwd=tmp_path, env=variables, text=True, **streams)
+        process = Popen([command, *arguments], cwd=tmp_path, env=variables, text=True, **streams)
         started.append(process)
         return process
 

@@ -1,0 +1,233 @@
+"""register, verify and job show, against a LocalNovu."""
+
+import csv
+import gzip
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_program import Run
+
+from novu_async.testing import LocalNovu
+
+MIXED = b"""subscriber_id,provider_id,token
+u1,fcm,token-one
+u1,fcm,token-two
+u1,fcm,token-one
+u2,apns,
+u2
+\xff\xfe,fcm,token-three
+u3,expo,"token-never-closed
+u4,expo,token-four
+"""
+
+
+def _row(table: str, label: str) -> int:
+    found = re.search(rf"^{label} +([\d,]+)", table, re.MULTILINE)
+    assert found, table
+    return int(found[1].replace(",", ""))
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_summary_counts_every_row(run: Run, server: LocalNovu, tmp_path: Path) -> None:
+    """The table counts all rows, and a broken line loses nothing but itself."""
+    (tmp_path / "in.csv").write_bytes(MIXED)
+    done = run("register", "in.csv")
+    assert done.status == 1
+    figures = {"rows read": 8, "invalid": 4, "duplicates": 1, "tokens stored": 3, "failed": 0}
+    assert {label: _row(done.out, label) for label in figures} == figures
+    assert _row(done.out, "requests sent") == len(server.requests) == 2
+    assert "token must not be empty" in done.out
+    assert "line 5" in done.out
+    assert server.device_tokens("u1", "fcm") == ["token-one", "token-two"]
+    assert server.device_tokens("u4", "expo") == ["token-four"]
+    assert "token-" not in done.out + done.err
+
+
+def test_all_stored_is_zero(run: Run, write_tokens: Callable[..., Path], tmp_path: Path) -> None:
+    """Where every row is stored the status is 0, and no file is left beside the input."""
+    write_tokens(20)
+    assert run("register", "tokens.csv").status == 0
+    assert _names(tmp_path) == {"tokens.csv"}
+
+
+def test_failed_rows_can_be_fed_back(run: Run, tmp_path: Path) -> None:
+    """The failures file has the input's columns, the reason, and is an input itself."""
+    (tmp_path / "in.csv").write_text("subscriber_id,provider_id,token\nold,fcm,one\nnew,fcm,two\n")
+    with LocalNovu.in_thread(subscribers=["old"]) as strict:
+        done = run("register", "in.csv", "--server-url", strict.url)
+        assert done.status == 1
+        assert "1 row to put right: see in.failed.csv" in done.err
+        assert "no such subscriber" in done.out
+        with open(tmp_path / "in.failed.csv") as file:
+            (failed,) = csv.DictReader(file)
+        assert (failed["subscriber_id"], failed["token"]) == ("new", "two")
+        assert failed["reason"].startswith("no such subscriber")
+        assert failed["retryable"] == "false"
+        strict.add_subscriber("new")
+        again = run("register", "in.failed.csv", "--server-url", strict.url)
+        assert again.status == 0
+        assert strict.device_tokens("new", "fcm") == ["two"]
+
+
+def test_failures_of_failures_do_not_overwrite(run: Run, tmp_path: Path) -> None:
+    """Rows that fail twice go to a file of their own."""
+    (tmp_path / "in.failed.csv").write_text("subscriber_id,provider_id,token\nu1,fcm,\n")
+    assert run("register", "in.failed.csv").status == 1
+    assert "in.failed-2.csv" in _names(tmp_path)
+
+
+def test_only_retryable(run: Run, server: LocalNovu, tmp_path: Path) -> None:
+    """--only-retryable passes over rows that cannot succeed as they are."""
+    header = "subscriber_id,provider_id,token,reason,retryable\n"
+    (tmp_path / "in.csv").write_text(f"{header}u1,fcm,one,x,true\nu2,fcm,two,x,false\n")
+    assert run("register", "in.csv", "--only-retryable").status == 0
+    assert set(server.subscribers) == {"u1"}
+
+
+def test_columns_by_other_names(run: Run, server: LocalNovu, tmp_path: Path) -> None:
+    """--map and --provider read an export as it is."""
+    (tmp_path / "in.csv").write_text("user;push_token;note\nu1;one;x\n")
+    options = ("--map", "subscriber_id=user", "--map", "token=push_token", "--provider", "fcm")
+    assert run("register", "in.csv", *options).status == 0
+    assert server.device_tokens("u1", "fcm") == ["one"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_json_lines_from_standard_input(run: Run, server: LocalNovu, packed: bool) -> None:
+    """`-` reads CSV, JSON Lines and gzip of both from standard input."""
+    line = json.dumps({"subscriber_id": "u1", "provider_id": "fcm", "token": "one"}).encode()
+    assert run("register", "-", stdin=gzip.compress(line) if packed else line).status == 0
+    assert server.device_tokens("u1", "fcm") == ["one"]
+
+
+def test_select(run: Run, server: LocalNovu, tmp_path: Path) -> None:
+    """--select reads the rows of a query over files."""
+    pytest.importorskip("duckdb")
+    (tmp_path / "in.csv").write_text("user_id,token\nu1,one\n")
+    sql = "select user_id as subscriber_id, 'fcm' as provider_id, token from 'in.csv'"
+    assert run("register", "--select", sql).status == 0
+    assert server.device_tokens("u1", "fcm") == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "left"), [("replace", ["two"]), ("remove", ["one"]), ("delete", [])]
+)
+def test_operations(
+    run: Run, server: LocalNovu, tmp_path: Path, operation: str, left: list[str]
+) -> None:
+    """--operation replaces, removes or deletes in place of appending."""
+    run("append", "u1", "fcm", "one", "two")
+    (tmp_path / "in.csv").write_text("subscriber_id,provider_id,token\nu1,fcm,two\n")
+    assert run("register", "in.csv", "--operation", operation).status == 0
+    assert server.device_tokens("u1", "fcm") == left
+
+
+def test_missing_subscribers_are_created(run: Run, write_tokens: Callable[..., Path]) -> None:
+    """--on-missing create registers unknown subscribers."""
+    write_tokens(3)
+    with LocalNovu.in_thread(subscribers=[]) as strict:
+        options = ("--on-missing", "create", "--server-url", strict.url)
+        assert run("register", "tokens.csv", *options).status == 0
+        assert len(strict.subscribers) == 3
+
+
+def test_dry_run_sends_nothing(run: Run, server: LocalNovu, tmp_path: Path) -> None:
+    """--dry-run needs no key, sends nothing, and says what a run would take."""
+    rows = "".join(f"u1,fmc,token-{i}\n" for i in range(101))
+    content = f"subscriber_id,provider_id,token\n{rows}u2,fcm,shared\nu3,fcm,shared\nu4,fcm,\n"
+    (tmp_path / "in.csv").write_text(content)
+    done = run("register", "in.csv", "--dry-run", NOVU_API_KEY="")
+    assert done.status == 1
+    assert (_row(done.out, "rows read"), _row(done.out, "requests")) == (104, 3)
+    assert "unknown provider fmc in 101 rows: did you mean fcm?" in done.out
+    assert "1 channel beyond 100 tokens, such as fmc of u1 with 101" in done.out
+    assert "1 token under several subscribers, such as #" in done.out
+    assert "free" in done.out
+    assert "shared" not in done.out
+    assert server.requests == []
+    assert _names(tmp_path) == {"in.csv"}
+
+
+def test_verify_names_what_is_missing(
+    run: Run, server: LocalNovu, write_tokens: Callable[..., Path], tmp_path: Path
+) -> None:
+    """verify reads back, writes nothing, and puts what is missing into a failures file."""
+    write_tokens(3)
+    run("register", "tokens.csv")
+    assert run("verify", "tokens.csv").status == 0
+    run("delete", "user-1", "fcm")
+    sent = len(server.requests)
+    done = run("verify", "tokens.csv")
+    assert done.status == 1
+    assert (_row(done.out, "tokens found stored"), _row(done.out, "not stored")) == (2, 1)
+    assert "user-1" in (tmp_path / "tokens.verify.failed.csv").read_text()
+    assert {one.method for one in server.requests[sent:]} == {"GET"}
+
+
+def test_verify_after_register(run: Run, write_tokens: Callable[..., Path]) -> None:
+    """register --verify reads back what it wrote."""
+    write_tokens(5)
+    done = run("register", "tokens.csv", "--verify")
+    assert done.status == 0
+    assert _row(done.out, "read back") == 5
+
+
+def test_json_summary(run: Run, write_tokens: Callable[..., Path]) -> None:
+    """--json prints one object, and nothing else, on standard output."""
+    write_tokens(5)
+    report: dict[str, Any] = json.loads(run("register", "tokens.csv", "--json").out)
+    assert (report["rows"], report["done"], report["ok"], report["job"]) == (5, 5, True, None)
+    plan = json.loads(run("register", "tokens.csv", "--dry-run", "--json").out)
+    assert (plan["requests"], plan["ok"]) == (5, True)
+
+
+def test_named_job_is_kept(run: Run, server: LocalNovu, write_tokens: Callable[..., Path]) -> None:
+    """A job file with a name of the user's stays; the same command again sends nothing."""
+    write_tokens(5)
+    assert run("register", "tokens.csv", "--job", "my.job").status == 0
+    sent = len(server.requests)
+    again = run("register", "tokens.csv", "--job", "my.job")
+    assert again.status == 0
+    assert "my.job was begun before" in again.err
+    assert len(server.requests) == sent
+    shown = run("job", "show", "my.job")
+    assert shown.status == 0
+    assert _row(shown.out, "tokens stored") == 5
+    assert json.loads(run("job", "show", "my.job", "--json").out)["done"] == 5
+
+
+def test_job_of_another_input_is_refused(run: Run, write_tokens: Callable[..., Path]) -> None:
+    """A job file does not go on with another input, and the message says what to do."""
+    write_tokens(5)
+    write_tokens(6, "other.csv")
+    run("register", "tokens.csv", "--job", "my.job")
+    done = run("register", "other.csv", "--job", "my.job")
+    assert done.status == 2
+    assert "another input" in done.err
+    assert "--job" in done.err
+
+
+def test_stop_in_the_middle_is_told(run: Run, tmp_path: Path) -> None:
+    """A job that cannot go on stops, saved, and says why and which command goes on."""
+    rows = [f"a{i},fcm,token-{i}\n" for i in range(20)]
+    rows += [f"b{i},apns,token-{i}\n" for i in range(500)]
+    (tmp_path / "in.csv").write_text("subscriber_id,provider_id,token\n" + "".join(rows))
+    with LocalNovu.in_thread(integrations=["fcm"]) as local:
+        options = ("--concurrency", "4", "--server-url", local.url)
+        done = run("register", "in.csv", *options)
+        assert done.status == 1
+        assert "activate an integration" in done.err
+        assert "to go on: " in done.err
+        assert _row(done.out, "tokens stored") == 20
+        assert _row(done.out, "waiting") > 0
+        local.add_integration("apns")
+        assert run("register", "in.csv", *options).status == 0
+        assert len(local.subscribers) == 520
+    assert _names(tmp_path) == {"in.csv"}
