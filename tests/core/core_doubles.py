@@ -118,7 +118,8 @@ class Call:
         """Send one request; the options are those of a single call."""
         chosen = Options(**options)
         document = {"providerId": "fcm", "credentials": {"deviceTokens": [TOKEN]}}
-        request = self.pipeline.build(endpoint, chosen, document, subscriber_id="u1")
+        segments = {"subscriber_id": "u1", "provider_id": "fcm"}
+        request = self.pipeline.build(endpoint, chosen, document, **segments)
         return await self.pipeline.send(request, chosen)
 
 

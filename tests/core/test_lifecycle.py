@@ -52,7 +52,7 @@ async def test_closing_ends_the_calls_under_way(local: LocalNovu) -> None:
     novu = Novu(local.api_key, server_url=local.url, retries=None)
     calls = [asyncio.create_task(append(novu)) for _ in range(3)]
     calls.append(asyncio.create_task(append(novu, "u2")))
-    while len(local.requests) < 2:  # noqa: ASYNC110, the server has no event to wait for
+    while len(local.requests) < 2:
         await asyncio.sleep(0)
     await novu.aclose()
     for error in await asyncio.gather(*calls, return_exceptions=True):

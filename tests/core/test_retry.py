@@ -1,0 +1,384 @@
+"""Which failures are sent again, when, and when a call gives up; in fake time throughout."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from core_doubles import STORED, TOKEN, Call, ScriptedTransport, reply, script, settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novu_async import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    BackoffStrategy,
+    ConflictError,
+    InvalidRequestError,
+    RateLimitError,
+    RetryConfig,
+    ServerError,
+    _retry,
+)
+from novu_async._endpoints import APPEND, DELETE, UPDATE
+from novu_async._pipeline import Pipeline
+from novu_async._retry import DEFAULT_RETRIES, RetryBudget, make_wait
+
+pytestmark = pytest.mark.anyio
+
+LOST = APIConnectionError("lost", may_have_applied=True)
+SLOW = APITimeoutError("slow", may_have_applied=True)
+BACKOFF = BackoffStrategy(500, 30_000, 2.0, 120_000)
+
+
+def lost() -> APIConnectionError:
+    """Make the error of a lost connection; errors are not shared between calls."""
+    return APIConnectionError("lost", may_have_applied=True)
+
+
+def backoff(**changes: Any) -> RetryConfig:
+    """Make a retry configuration that differs from the default in these."""
+    usual: dict[str, Any] = {"strategy": "backoff", "backoff": BACKOFF, "max_attempts": 10}
+    return RetryConfig(**{**usual, **changes})
+
+
+def within(milliseconds: float, **changes: Any) -> RetryConfig:
+    """Make a retry configuration with a deadline."""
+    strategy = BackoffStrategy(500, 30_000, 2.0, milliseconds)
+    return backoff(backoff=strategy, max_attempts=None, **changes)
+
+
+async def fail(call: Call, **options: Any) -> Any:
+    """Send a call that must fail, and return its error."""
+    with pytest.raises((APIError, APIConnectionError)) as caught:
+        await call(**options)
+    return caught.value
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("endpoint", [UPDATE, APPEND, DELETE], ids=lambda e: e.name)
+async def test_a_passing_failure_is_sent_again(status: int, endpoint: Any) -> None:
+    """These statuses are retried for each of the three calls, after a wait."""
+    call = script(reply(status), reply(status, b"<html>"), reply())
+    assert (await call(endpoint)).status == 200
+    assert len(call.transport.sent) == 3
+    assert len(call.clock.slept) == 2
+
+
+@pytest.mark.parametrize(
+    "status", [400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 431, 307, 501]
+)
+async def test_a_lasting_failure_is_not(status: int) -> None:
+    """Nothing else is retried; the error has no notes, and one attempt."""
+    call = script(reply(status), reply())
+    error = await fail(call)
+    assert (error.status_code, error.attempts) == (status, 1)
+    assert len(call.transport.sent) == 1
+    assert call.clock.slept == []
+    assert not hasattr(error, "__notes__")
+
+
+@pytest.mark.parametrize("make", [lost, lambda: APITimeoutError("slow")])
+async def test_a_lost_connection_is_sent_again(make: Any) -> None:
+    """No answer, or none in time, is retried, unless the configuration says not to."""
+    assert (await script(make(), make(), reply())()).status == 200
+    call = script(make(), reply(), retries=backoff(retry_connection_errors=False))
+    assert (await fail(call)).attempts == 1
+
+
+async def test_a_page_of_a_proxy_with_200_is_not_sent_again() -> None:
+    """An answer that is no error and not the API's says nothing that a retry would change."""
+    call = script(reply(200, b"<html>please log in</html>"), reply())
+    assert (await fail(call)).status_code == 200
+    assert len(call.transport.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "waits"),
+    [
+        ({"Retry_After": "0"}, [0.0]),
+        ({"Retry_After": "7"}, [7.0]),
+        ({"Retry_After_Ms": "250", "Retry_After": "7"}, [0.25]),
+        ({"Retry_After": "Wed, 21 Oct 2015 07:28:00 GMT"}, [0.0]),
+        ({"Retry_After": "119"}, [119.0]),
+    ],
+)
+async def test_the_server_says_how_long_to_wait(headers: Any, waits: list[float]) -> None:
+    """Retry-After wins over the backoff, also over its longest interval."""
+    call = script(reply(503, **headers), reply())
+    await call()
+    assert call.clock.slept == waits
+
+
+@pytest.mark.parametrize("after", ["86400", "121", "99999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_wait_beyond_the_deadline_is_not_begun(after: str, status: int) -> None:
+    """A call that could not go on in time raises at once, and says what the server asked."""
+    call = script(reply(status, Retry_After=after), reply())
+    error = await fail(call)
+    assert error.retry_after > 120
+    assert error.attempts == 1
+    assert call.clock.slept == []
+
+
+async def test_a_deadline_ends_a_call() -> None:
+    """`max_elapsed_time` counts attempts and waits together, and is never overstepped."""
+    call = script(reply(503), retries=within(10_000), seconds=3.0)
+    error = await fail(call)
+    assert call.clock.now - 1000 <= 10 + 3
+    assert 2 <= len(call.transport.sent) <= 4
+    assert error.attempts == len(call.transport.sent)
+    call = script(reply(503, Retry_After="4"), retries=within(10_000))
+    await fail(call)
+    assert call.clock.slept == [4.0, 4.0]
+
+
+@pytest.mark.parametrize(("attempts", "sent"), [(1, 1), (2, 2), (5, 5), (10, 10)])
+async def test_attempts_are_counted(attempts: int, sent: int) -> None:
+    """`max_attempts` is how often a call is sent in all; the error knows the number."""
+    call = script(reply(500), retries=backoff(max_attempts=attempts))
+    error = await fail(call)
+    assert len(call.transport.sent) == sent
+    assert error.attempts == sent
+    assert len(call.clock.slept) == sent - 1
+
+
+async def test_what_was_tried_is_in_the_notes() -> None:
+    """The last error is raised, with the failures before it and the time in a note."""
+    steps = (reply(503), lost(), APITimeoutError("slow"), reply(502))
+    call = script(*steps, retries=backoff(max_attempts=4), seconds=2.0)
+    error = await fail(call)
+    assert type(error) is ServerError
+    assert error.status_code == 502
+    (note,) = error.__notes__
+    assert note.startswith("tried 4 times in ")
+    assert note.endswith(" s: 503, then connection error, then timeout")
+    assert "4 attempts" in str(error)
+
+
+async def test_a_write_that_may_have_been_made_stays_one() -> None:
+    """When an earlier attempt may have been carried out, the last error says so."""
+    assert (await fail(script(lost(), reply(400)))).may_have_applied is True
+    assert (await fail(script(reply(429, Retry_After="0"), reply(400)))).may_have_applied is False
+
+
+async def test_the_error_of_the_last_attempt_may_be_another_one() -> None:
+    """A retry that meets a lasting failure ends there, and has the attempts before it counted."""
+    call = script(reply(503), reply(404), reply())
+    error = await fail(call)
+    assert (error.status_code, error.attempts) == (404, 2)
+    assert len(call.transport.sent) == 2
+
+
+@pytest.mark.parametrize("retries", [None, RetryConfig("none", BACKOFF)])
+@pytest.mark.parametrize("step", [reply(503), reply(429), LOST, SLOW], ids=repr)
+async def test_retries_can_be_turned_off(retries: Any, step: Any) -> None:
+    """None and the strategy "none" send once, set for the client or for the call."""
+    for call, options in (
+        (script(step, reply(), retries=retries), {}),
+        (script(step, reply()), {"retries": retries}),
+    ):
+        assert (await fail(call, **options)).attempts == 1
+        assert len(call.transport.sent) == 1
+
+
+async def test_a_calls_own_retries_win() -> None:
+    """Retries given with a call replace those of the client, in both directions."""
+    call = script(reply(503), reply(), retries=None)
+    assert (await call(retries=DEFAULT_RETRIES)).status == 200
+    call = script(reply(503), retries=DEFAULT_RETRIES)
+    await fail(call, retries=backoff(max_attempts=3))
+    assert len(call.transport.sent) == 3
+
+
+@pytest.mark.parametrize(
+    ("codes", "status", "retried"),
+    [
+        (["404"], 404, True), (["404"], 503, False), (["5XX"], 501, True), (["5xx"], 503, True),
+        (["4XX", "503"], 422, True), (["4XX"], 500, False), (["409"], 409, True),
+        (["50"], 500, False), ([], 503, True), (None, 503, True),
+    ],
+)  # fmt: skip
+async def test_the_statuses_can_be_chosen(codes: Any, status: int, retried: bool) -> None:
+    """`status_codes_override` replaces the usual statuses; `5XX` means all of them."""
+    call = script(reply(status), reply(), retries=backoff(status_codes_override=codes))
+    if retried:
+        assert (await call()).status == 200
+    else:
+        assert (await fail(call)).attempts == 1
+
+
+async def test_a_conflict_is_waited_for_only_if_the_server_says_how_long() -> None:
+    """409 with Retry-After is a request under way; without, the id exists already."""
+    busy = reply(409, b'{"message":"Request with key is currently being processed"}',
+                 Retry_After="1")  # fmt: skip
+    call = script(busy, busy, reply())
+    await call(idempotency_key="k")
+    assert call.clock.slept == [1.0, 1.0]
+    assert [one.headers["Idempotency-Key"] for one in call.transport.sent] == ["k", "k", "k"]
+    assert isinstance(await fail(script(reply(409, b'{"message":"exists"}'))), ConflictError)
+
+
+async def test_no_idempotency_key_is_sent_unless_given() -> None:
+    """The calls are repeatable by nature; a key would freeze errors for a day."""
+    call = script(reply(503), reply())
+    await call()
+    for sent in call.transport.sent:
+        assert "idempotency-key" not in {name.lower() for name in sent.headers}
+
+
+@pytest.mark.parametrize("step", [reply(429), reply(503), LOST, SLOW], ids=repr)
+async def test_a_callers_key_is_kept_on_every_attempt(step: Any) -> None:
+    """The same key and the same bytes are sent again, so the server can tell a repetition."""
+    call = script(step, step, reply())
+    await call(idempotency_key="caller's own")
+    first, *others = call.transport.sent
+    assert first.headers["Idempotency-Key"] == "caller's own"
+    assert all(one is first for one in others)
+    assert len(others) == 2
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        reply(500, b'{"message":"Internal"}', Idempotency_Replay="true"),
+        reply(503, b'{"message":"Service Unavailable"}'),
+    ],
+)
+async def test_an_error_that_is_only_replayed_is_not_sent_again(step: Any) -> None:
+    """Under the same key it would be the same error for a day; the note says what helps."""
+    call = script(step, reply())
+    error = await fail(call, idempotency_key="k")
+    assert error.replayed is True
+    assert len(call.transport.sent) == 1
+    assert any("use a new key" in note for note in error.__notes__)
+
+
+async def test_the_503_of_a_replay_is_an_ordinary_one_without_a_key() -> None:
+    """Only where a key was sent can an error be a repetition."""
+    call = script(reply(503, b'{"message":"Service Unavailable"}'), reply())
+    assert (await call()).status == 200
+
+
+async def test_a_client_has_a_budget_of_retries() -> None:
+    """An outage is not multiplied: after 100 retries in all, calls are sent once."""
+    call = script(reply(503), retries=backoff(max_attempts=2))
+    for _ in range(150):
+        await fail(call)
+    assert len(call.transport.sent) == 150 + 100
+    assert (await fail(call)).attempts == 1
+
+
+async def test_the_budget_comes_back_with_success_and_ignores_429() -> None:
+    """Ten successes earn one retry; a rejection by the rate limit costs none."""
+    budget = RetryBudget(capacity=2, refund=0.1)
+    assert [budget.spend(None) for _ in range(3)] == [True, True, False]
+    assert budget.spend(RateLimitError(status_code=429)) is True
+    for _ in range(11):
+        budget.earn()
+    assert [budget.spend(None) for _ in range(2)] == [True, False]
+    for _ in range(1_000):
+        budget.earn()
+    assert budget.left == pytest.approx(2)
+
+
+async def test_each_attempt_has_the_timeout_of_the_call() -> None:
+    """`timeout` is that of one attempt: the call's, else the client's."""
+    call = script(reply(503), reply())
+    await call(timeout=2.5)
+    assert call.transport.timeouts == [2.5, 2.5]
+    call = script(reply())
+    await call()
+    assert call.transport.timeouts == [30.0]
+
+
+async def test_success_never_enters_tenacity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that succeeds at once makes no retry controller; one that is retried makes one."""
+
+    def explode(**_: Any) -> None:
+        raise AssertionError("a controller was made")
+
+    monkeypatch.setattr(_retry, "AsyncRetrying", explode)
+    await script(reply())()
+    await fail(script(reply(404)))
+    with pytest.raises(AssertionError, match="a controller was made"):
+        await script(reply(503), reply())()
+
+
+async def test_controllers_are_not_shared() -> None:
+    """Calls that are retried at the same time keep their own errors and counts."""
+    pipeline_calls = [
+        script(reply(500 + n), retries=backoff(max_attempts=2 + n)) for n in (0, 2, 4)
+    ]
+    errors = await asyncio.gather(*(fail(call) for call in pipeline_calls))
+    assert [(e.status_code, e.attempts) for e in errors] == [(500, 2), (502, 4), (504, 6)]
+
+
+async def test_a_call_that_is_refused_is_not_retried() -> None:
+    """An InvalidRequestError of the transport is no failure of the network."""
+    call = script(InvalidRequestError("no URL"))
+    with pytest.raises(InvalidRequestError):
+        await call()
+    assert len(call.transport.sent) == 1
+
+
+async def test_a_call_that_is_cancelled_while_it_sleeps_sends_nothing_more() -> None:
+    """Cancelling between two attempts ends the call there."""
+    transport = ScriptedTransport([reply(503, Retry_After="60")])
+    asleep = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        asleep.set()
+        await asyncio.Event().wait()
+
+    transport.clock.sleep = sleep  # type: ignore[method-assign]
+    call = Call(transport, Pipeline(settings(), transport, transport.clock))  # type: ignore[arg-type]
+    task = asyncio.create_task(call())
+    await asleep.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(transport.sent) == 1
+
+
+@given(
+    attempts=st.integers(1, 2_000),
+    initial=st.floats(0, 1e6),
+    longest=st.floats(0, 1e6),
+    exponent=st.floats(1, 10),
+)
+async def test_jitter_is_full_and_bounded(
+    attempts: int, initial: float, longest: float, exponent: float
+) -> None:
+    """A wait is between zero and the interval of its attempt, in seconds, whatever the numbers."""
+    strategy = BackoffStrategy(initial, longest, exponent, 1e9)
+    most = min(initial * exponent ** min(attempts - 1, 64), longest) / 1000
+    assert 0 <= make_wait(lost(), attempts, strategy) <= most * (1 + 1e-9)
+    fixed = BackoffStrategy(initial, longest, exponent, 1e9, jitter_ms=50)
+    assert most - 1e-6 <= make_wait(lost(), attempts, fixed) <= most * (1 + 1e-9) + 0.051
+
+
+async def test_waits_differ() -> None:
+    """Two clients that fail together do not come back together."""
+    assert len({make_wait(None, 5, BACKOFF) for _ in range(20)}) == 20
+
+
+async def test_the_default_waits_grow() -> None:
+    """The bound of the n-th wait doubles from half a second to thirty."""
+    bounds = [max(make_wait(None, n, BACKOFF) for _ in range(3_000)) for n in (1, 2, 3, 7, 20)]
+    for bound, most in zip(bounds, [0.5, 1, 2, 30, 30], strict=True):
+        assert 0.95 * most < bound <= most
+
+
+def test_a_negative_jitter_is_refused() -> None:
+    """`jitter_ms` below zero is an error where it is written."""
+    with pytest.raises(ValueError, match="jitter_ms"):
+        BackoffStrategy(1, 1, 1, 1, jitter_ms=-1)
+
+
+async def test_the_answer_of_a_retry_is_the_answer() -> None:
+    """What the successful attempt returned is returned, and no token was logged on the way."""
+    call = script(reply(500), reply(200, STORED, X_Number="2"))
+    answer = await call()
+    assert answer.headers["x-number"] == "2"
+    assert TOKEN not in repr(call.transport.sent)
