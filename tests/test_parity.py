@@ -86,8 +86,6 @@ PATHS = ["", "subscribers", "subscribers.credentials", "subscribers.device_token
 def test_the_same_attributes_of_a_client(path: str) -> None:
     """A client has the same methods, properties and groups of calls in both packages."""
     awaited: Any = novu_async.Novu(api_key="key")
-    if not hasattr(awaited, "bulk"):
-        pytest.skip("no bulk yet")
     blocking: Any = novu_sync.Novu(api_key="key")
     for name in filter(None, path.split(".")):
         awaited, blocking = getattr(awaited, name), getattr(blocking, name)

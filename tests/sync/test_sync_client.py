@@ -17,7 +17,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-import novu_async
 import novu_sync
 from novu_sync import BackoffStrategy, Novu, RetryConfig, errors
 from novu_sync.bulk import DeviceToken
@@ -186,7 +185,6 @@ def test_nothing_is_left_behind(server: LocalNovu) -> None:
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 5  # the server's ends, still closing
 
 
-@pytest.mark.skipif(not hasattr(novu_async.Novu(api_key="key"), "bulk"), reason="no bulk yet")
 class TestBulk:
     """Bulk jobs in blocking code."""
 
