@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, cast
 
 from attrs import Factory, define, frozen
 from multidict import CIMultiDict
 
+from novu_async import Novu
 from novu_async._clock import Clock
 from novu_async._endpoints import APPEND, Endpoint
 from novu_async._pipeline import Options, Pipeline
@@ -93,13 +95,12 @@ class ScriptedTransport:
 
 def settings(**changes: Any) -> Settings:
     """Make settings as a client does, with nothing from the environment."""
-    usual: dict[str, Any] = {
-        "api_key": KEY, "server": None, "server_url": None, "timeout": 30.0,
-        "max_connections": 100, "max_reply_bytes": 8 << 20, "proxy": None, "ssl": True,
-        "trust_env": False, "session": None, "headers": None, "retries": ..., "share": 1.0,
-        "confirm_after": None, "environ": {},
-    }  # fmt: skip
-    return make_settings(**{**usual, **changes})
+    usual = {
+        name: argument.default
+        for name, argument in inspect.signature(Novu).parameters.items()
+        if name in inspect.signature(make_settings).parameters
+    }
+    return make_settings(**{**usual, "api_key": KEY, "environ": {}, **changes})
 
 
 @define

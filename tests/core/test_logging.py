@@ -1,0 +1,158 @@
+"""What the log says about a call, and what it never says."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+from core_doubles import KEY, TOKEN, WEBHOOK, reply, script
+
+from novu_async import (
+    APIConnectionError,
+    APIError,
+    BackoffStrategy,
+    InvalidRequestError,
+    Novu,
+    NovuError,
+    RetryConfig,
+)
+from novu_async.testing import LocalNovu
+
+pytestmark = pytest.mark.anyio
+
+FAST = RetryConfig("backoff", BackoffStrategy(1, 1, 1.0, 60_000), max_attempts=2)
+BOTH = {
+    "provider_id": "fcm",
+    "credentials": {"device_tokens": [TOKEN, "second-" + TOKEN], "webhook_url": WEBHOOK},
+}
+
+
+def records(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    """Give the texts that the package has logged at a level."""
+    ours = [one for one in caplog.records if one.name.partition(".")[0] == "novu_async"]
+    return [one.getMessage() for one in ours if one.levelno == level]
+
+
+async def test_each_attempt_is_a_record_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    """DEBUG has a line for every answer, with method, path and status, and one for every wait."""
+    caplog.set_level(logging.DEBUG)
+    await script(reply(503, Retry_After="2"), APIConnectionError("lost"), reply())()
+    path = "PATCH /v1/subscribers/u1/credentials"
+    first, wait, lost, last = records(caplog, logging.DEBUG)
+    assert first == f"{path}: 503"
+    assert "next attempt in 2.00 s" in wait
+    assert "503" in wait
+    assert lost.startswith("lost; next attempt in ")
+    assert last == f"{path}: 200"
+    assert records(caplog, logging.WARNING) == []
+
+
+async def test_giving_up_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """One WARNING for a call that failed in the end, with what `str()` of its error says."""
+    caplog.set_level(logging.INFO)
+    for steps in ([reply(503)], [reply(404)], [APIConnectionError("lost")]):
+        caplog.clear()
+        call = script(*steps, retries=FAST)
+        with pytest.raises(NovuError) as caught:
+            await call()
+        (warning,) = records(caplog, logging.WARNING)
+        assert warning == f"gave up: {caught.value}"
+        assert caplog.records[-1].novu_attempts == len(call.transport.sent)  # type: ignore[attr-defined]
+        assert records(caplog, logging.INFO) == []
+
+
+async def test_success_is_silent_above_debug(caplog: pytest.LogCaptureFixture) -> None:
+    """A call that succeeds, also after retries, says nothing at INFO or above."""
+    caplog.set_level(logging.INFO)
+    await script(reply(503), reply())()
+    assert caplog.records == []
+
+
+async def test_a_library_is_silent_where_nobody_listens() -> None:
+    """The logger of the package has a NullHandler and sets no level of its own."""
+    logger = logging.getLogger("novu_async")
+    assert any(isinstance(handler, logging.NullHandler) for handler in logger.handlers)
+    assert logger.level == logging.NOTSET
+    assert logger.propagate is True
+
+
+async def test_a_line_of_the_log_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither a message of the server nor an id can begin a line of its own in a log."""
+    body = b'{"statusCode":400,"message":"one\\r\\nERROR two\\u2028three"}'
+    with pytest.raises(APIError):
+        await script(reply(400, body), retries=None)()
+    assert records(caplog, logging.WARNING)
+    for text in records(caplog, logging.WARNING):
+        assert len(text.splitlines()) == 1
+
+
+@pytest.fixture
+async def debugging() -> AsyncIterator[None]:
+    """Turn on the debug mode of asyncio, which makes aiohttp and asyncio talk."""
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    yield
+    loop.set_debug(False)
+
+
+FAULTS = [
+    "reset_before", "drop_before_reply", "reset_during_reply", "close_idle", "truncated_json",
+    "wrong_content_type", "html_error", "too_many_requests", "error_500", "error_503", "redirect",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_secret_is_logged(
+    fault: str, debugging: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At DEBUG of every logger no record holds the key, a token or a webhook URL."""
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("aiohttp").setLevel(logging.DEBUG)
+    async with (
+        LocalNovu(api_keys=[KEY]) as local,
+        Novu(KEY, server_url=local.url, retries=FAST) as novu,
+    ):
+        local.faults.next(fault, times=2, retry_after=0)  # type: ignore[arg-type]
+        credentials = novu.subscribers.credentials
+        for call in (credentials.append, credentials.update):
+            try:
+                await call("u1", BOTH)
+            except NovuError:
+                logging.getLogger("caller").exception("failed")
+    assert_no_secret(caplog)
+
+
+async def test_no_secret_is_logged_when_a_call_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nor by a caller that logs the traceback of a wrong key or of a wrong argument."""
+    caplog.set_level(logging.DEBUG)
+    async with LocalNovu() as local, Novu(KEY, server_url=local.url) as novu:
+        append = novu.subscribers.credentials.append
+        with pytest.raises(NovuError) as wrong_key:
+            await append("u1", BOTH)
+        with pytest.raises(InvalidRequestError) as wrong_request:
+            await append("u1", {"provider_id": "fcm", "credentials": {"device_tokens": TOKEN}})
+        for caught in (wrong_key, wrong_request):
+            logging.getLogger("caller").error("failed", exc_info=caught.value)
+    assert_no_secret(caplog)
+
+
+def assert_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    """Look through every record: text, arguments, extras and traceback."""
+    assert caplog.records
+    logged = caplog.text + " ".join(repr(vars(one)) for one in caplog.records)
+    for secret in (KEY, TOKEN, WEBHOOK):
+        assert secret not in logged
+
+
+async def test_fields_that_the_server_drops_are_warned_of_once(
+    caplog: pytest.LogCaptureFixture, local: LocalNovu, novu: Novu
+) -> None:
+    """The fields of Grafana are accepted and not stored: a client says so once, by their names."""
+    request = {"provider_id": "slack", "credentials": {"webhook_url": WEBHOOK, "title": "t"}}
+    for _ in range(3):
+        await novu.subscribers.credentials.append("u1", request)
+    (warning,) = records(caplog, logging.WARNING)
+    assert warning == "the API accepts but does not store title"
+    assert len(local.requests) == 3
