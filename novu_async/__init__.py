@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from novu_async import bulk as bulk
     from novu_async import errors as errors
     from novu_async import models as models
+    from novu_async import observing as observing
     from novu_async import providers as providers
     from novu_async import testing as testing
     from novu_async import utils as utils
@@ -22,10 +23,20 @@ if TYPE_CHECKING:
     from novu_async.device_tokens import *
     from novu_async.errors import *
     from novu_async.models import *
+    from novu_async.observing import *
     from novu_async.utils import *
 
-_MODULES = ("bulk", "errors", "models", "providers", "testing", "utils")
-_HOMES = ("errors", "models", "utils", "credentials", "device_tokens", "client", "bulk")
+_MODULES = ("bulk", "errors", "models", "observing", "providers", "testing", "utils")
+_HOMES = (
+    "errors",
+    "models",
+    "utils",
+    "observing",
+    "credentials",
+    "device_tokens",
+    "client",
+    "bulk",
+)
 
 
 if not TYPE_CHECKING:  # else a checker would accept any name

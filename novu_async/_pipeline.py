@@ -21,7 +21,8 @@ from novu_async._settings import Settings, check_headers, check_server_url
 from novu_async._transport import Transport
 from novu_async._version import __version__
 from novu_async._wire import Reply, Request
-from novu_async.errors import CallError, InvalidRequestError, RateLimitError
+from novu_async.errors import APIError, CallError, InvalidRequestError, RateLimitError
+from novu_async.observing import AttemptInfo, CallInfo, make_call_info
 
 logger = logging.getLogger("novu_async")
 logger.addHandler(logging.NullHandler())
@@ -105,11 +106,36 @@ class Pipeline:
         With a `turn` the request is a write: cancelling the caller does not cut it off, because the
         server would go on with it all the same.
         """
+        observer = self.settings.observer
+        if observer is None:
+            return await self._send(request, options, turn, None)
+        endpoint = request.endpoint
+        call = make_call_info(endpoint.name, endpoint.method, endpoint.path, request.url)
+        with observer.call(call):
+            return await self._send(request, options, turn, call)
+
+    async def _send(
+        self, request: Request, options: Options, turn: Turn | None, call: CallInfo | None
+    ) -> Reply:
         self._transport.check_usable()
         timeout = self._timeout_of(options)
         started = self.clock.monotonic()
+
+        async def attempt(number: int) -> Reply:
+            if call is None or self.settings.observer is None:
+                return await self._attempt(request, timeout, turn)
+            info = AttemptInfo(call, number)
+            with self.settings.observer.attempt(info):
+                try:
+                    reply = await self._attempt(request, timeout, turn)
+                except APIError as error:
+                    info.status_code = error.status_code
+                    raise
+                info.status_code = reply.status
+                return reply
+
         try:
-            reply = await self._attempt(request, timeout, turn)
+            reply = await attempt(1)
         except CallError as error:
             config = self.settings.retries if options.retries is ... else options.retries
             if config is None or config.strategy == "none" or not is_retried(error, config):
@@ -118,7 +144,7 @@ class Pipeline:
             try:
                 return await retry(
                     error,
-                    lambda: self._attempt(request, timeout, turn),
+                    attempt,
                     config,
                     started=started,
                     clock=self.clock,

@@ -118,7 +118,7 @@ def make_wait(error: BaseException | None, attempts: int, backoff: BackoffStrate
 
 async def retry(
     first_error: CallError,
-    attempt: Callable[[], Awaitable[T]],
+    attempt: Callable[[int], Awaitable[T]],
     config: RetryConfig,
     *,
     started: float,
@@ -128,7 +128,8 @@ async def retry(
 ) -> T:
     """Go on with a call whose first attempt failed.
 
-    `started` is the monotonic time at which the call began. Raises the last error, with what was
+    `attempt` is given its number, from 2 on; `started` is the monotonic time at which the call
+    began. Raises the last error, with what was
     tried in its notes and the number of attempts on it.
     """
     tried: list[CallError] = []
@@ -140,7 +141,7 @@ async def retry(
             # tenacity counts the attempt that has already been made
             error, pending = pending, None
             raise error
-        return await attempt()
+        return await attempt(len(tried) + 1)
 
     def stop(state: RetryCallState) -> bool:
         error = _error_of(state)

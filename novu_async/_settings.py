@@ -15,6 +15,7 @@ from attrs import field, frozen
 from novu_async._checks import check_header_value
 from novu_async._retry import DEFAULT_RETRIES, RetryConfig
 from novu_async.errors import ConfigurationError, InvalidRequestError
+from novu_async.observing import Observer
 
 SERVERS = {"us": "https://api.novu.co", "eu": "https://eu.api.novu.co"}
 """Novu's own regions; a key of one is unknown (401) in the other."""
@@ -43,6 +44,7 @@ class Settings:
     retries: RetryConfig | None
     share: float
     confirm_after: float | None
+    observer: Observer | None
 
 
 def make_settings(
@@ -61,6 +63,7 @@ def make_settings(
     retries: RetryConfig | EllipsisType | None,
     share: float,
     confirm_after: float | None,
+    observer: Observer | None,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
     """Check the arguments of a client and fill in what the environment gives.
@@ -82,6 +85,7 @@ def make_settings(
         retries=DEFAULT_RETRIES if retries is ... else check_retries(retries),
         share=min(1.0, _check_positive(share, "share")),
         confirm_after=confirm_after and _check_positive(confirm_after, "confirm_after"),
+        observer=observer,
     )
 
 

@@ -19,6 +19,7 @@ from novu_async._transport import Transport
 from novu_async.credentials import Credentials
 from novu_async.device_tokens import DeviceTokens
 from novu_async.models import SubscriberResponseDto
+from novu_async.observing import Observer
 
 if TYPE_CHECKING:
     import aiohttp
@@ -72,6 +73,7 @@ class Novu:
       1 the burst is left to others as well.
     - `confirm_after`: seconds after which the verbs of `device_tokens` read back what they wrote;
       for services of which several processes write to one subscriber at the same moment.
+    - `observer`: hooks around calls and attempts, see `novu_async.observing`.
 
     Raises ConfigurationError where one of them cannot work.
     """
@@ -94,6 +96,7 @@ class Novu:
         retries: RetryConfig | EllipsisType | None = ...,
         share: float = 1.0,
         confirm_after: float | None = None,
+        observer: Observer | None = None,
     ) -> None:
         settings = make_settings(
             api_key=api_key or secret_key,
@@ -110,6 +113,7 @@ class Novu:
             retries=retries,
             share=share,
             confirm_after=confirm_after,
+            observer=observer,
         )
         self._pipeline = Pipeline(settings, Transport(settings, _caller()), Clock())
         self.subscribers = Subscribers(self._pipeline)

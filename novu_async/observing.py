@@ -1,0 +1,56 @@
+"""Hooks around calls and attempts; `novu_async.otel` makes OpenTelemetry spans of them."""
+
+from contextlib import AbstractContextManager, nullcontext
+from urllib.parse import urlsplit
+
+from attrs import define
+
+__all__ = ["AttemptInfo", "CallInfo", "Observer"]
+
+
+@define
+class CallInfo:
+    """What an observer learns of a call: never an id, a token or a header.
+
+    - `operation`: "update", "append", "delete", "get", "create" or "integrations".
+    - `url_template`: the path with placeholders, `/v1/subscribers/{subscriber_id}/credentials`.
+    - `server_address`, `server_port`: where it is sent to.
+    """
+
+    operation: str
+    method: str
+    url_template: str
+    server_address: str
+    server_port: int | None
+
+
+@define
+class AttemptInfo:
+    """One attempt of a call: `number` counts from 1; `status_code` is set once there is one."""
+
+    call: CallInfo
+    number: int
+    status_code: int | None = None
+
+
+class Observer:
+    """Base class of what is given to `Novu(observer=...)`.
+
+    Each method returns a context manager that is entered before and left after what it is about,
+    with the exception if there was one. It runs in the event loop and should return quickly; what
+    it raises fails the call.
+    """
+
+    def call(self, call: CallInfo) -> AbstractContextManager[object]:
+        """Surround a whole call: its turn and its retries."""
+        return nullcontext()
+
+    def attempt(self, attempt: AttemptInfo) -> AbstractContextManager[object]:
+        """Surround one attempt: its wait at the gate, the request and the answer."""
+        return nullcontext()
+
+
+def make_call_info(operation: str, method: str, url_template: str, url: str) -> CallInfo:
+    """Describe a call by its endpoint and the server of its URL."""
+    parts = urlsplit(url)
+    return CallInfo(operation, method, url_template, parts.hostname or "", parts.port)
