@@ -164,7 +164,9 @@ class Faults:
         """
         if not 0 <= rate <= 1:
             raise ValueError(f"rate must be between 0 and 1, not {rate}")
-        wanted = tuple(find_kind(kind) for kind in (_RANDOM_KINDS if kinds is None else kinds))
+        wanted: tuple[FaultKind, ...] = tuple(
+            find_kind(kind) for kind in (_RANDOM_KINDS if kinds is None else kinds)
+        )
         draw = random.Random(seed)  # noqa: S311
         with self._lock:
             self._lottery = _Lottery(rate, wanted, draw, retry_after) if wanted else None

@@ -102,7 +102,7 @@ class LocalNovu:
         )
         self._host, self._port = host, port
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._numbers = itertools.count(1)
         self._fill()
 
@@ -122,7 +122,8 @@ class LocalNovu:
         if server is None:
             return
         server.close()
-        for task in tuple(self._connections):
+        for task, writer in tuple(self._connections.items()):
+            writer.transport.abort()
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
         await server.wait_closed()
@@ -276,8 +277,8 @@ class LocalNovu:
             reset_connection(writer)
             return
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        self._connections[task] = writer
+        task.add_done_callback(self._connections.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = next(self._numbers)

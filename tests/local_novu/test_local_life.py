@@ -77,6 +77,25 @@ async def test_closing_breaks_idle_connections(connect: Any, write: Any, read: A
     writer.close()
 
 
+async def test_closing_does_not_wait_for_a_client_that_does_not_read(
+    connect: Any, write: Any, read: Any
+) -> None:
+    """A reply that nobody takes does not hold the server up."""
+    local = LocalNovu()
+    async with local:
+        local.faults.next("oversized_reply", size_bytes=12 << 20)
+        reader, writer = await connect(local)
+        writer.transport.pause_reading()
+        writer.write(write(local, "PUT", PATH, body=BODY))
+        await writer.drain()
+        while not local.requests or local.requests[0].status is None:
+            _, other = await connect(local)
+            other.close()
+            await other.wait_closed()
+    assert not reader.at_eof()
+    writer.transport.abort()
+
+
 def test_it_runs_in_a_thread_for_plain_code() -> None:
     """Code without an event loop uses it as a context manager; the thread ends with it."""
     before = threading.active_count()
