@@ -20,7 +20,7 @@ _REQUESTS_A_SECOND = 150
 _SECONDS_BETWEEN_LINES = 1.0
 
 _NEXT = """
-Next, with the secret key of your environment (in the eu region add --server eu):
+Next, with your environment's secret key (in the eu region add --server eu):
 
   export NOVU_API_KEY=...
   {program} register YOUR_FILE.csv --dry-run
@@ -54,11 +54,10 @@ def demo(file: str) -> int:
 async def _register(file: str, local: "LocalNovu", display: "Display") -> "Report":
     from novu_async import Novu
     from novu_async.bulk import read_file
-    from novu_async.cli._jobs import bulk_of
 
     async with local, Novu(api_key=local.api_key, server_url=local.url) as novu:
         display.note(f"a local server at {local.url} admits {_REQUESTS_A_SECOND} requests a second")
-        return await bulk_of(novu).register(read_file(file), progress=display.show)
+        return await novu.bulk.register(read_file(file), progress=display.show)
 
 
 def _check(file: str, local: "LocalNovu") -> bool:

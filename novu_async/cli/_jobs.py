@@ -23,8 +23,7 @@ from novu_async.cli._reports import as_json, format_report
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from novu_async import Novu
-    from novu_async.bulk import Bulk, Progress, Report
+    from novu_async.bulk import Progress, Report
     from novu_async.errors import BulkError
 
 _GRACE_SECONDS = 10
@@ -66,15 +65,7 @@ def run_job(job: Job) -> int:
 async def _begin(job: Job, show: "Callable[[Progress], None]") -> "Report":
     connections = max(_MIN_CONNECTIONS, job.concurrency)
     async with job.connection.open(share=job.share, max_connections=connections) as novu:
-        return await job.begin(bulk_of(novu), progress=show)
-
-
-def bulk_of(novu: "Novu") -> "Bulk":
-    """Return the bulk jobs of a client."""
-    from novu_async.bulk import Bulk
-
-    server_url = novu._pipeline.settings.server_url
-    return Bulk(novu.subscribers, server_url=server_url, rate_limit=lambda: novu.rate_limit)
+        return await job.begin(novu.bulk, progress=show)
 
 
 def _end_finished(job: Job, report: "Report") -> int:
@@ -91,9 +82,9 @@ def _tell_failures(report: "Report") -> None:
     if path is None:
         return
     say(f"{count(report.failed + report.invalid, 'row')} to put right: see {path}")
-    if any(reason.retryable for reason in report.failures):
-        command = shlex.join(["register", path, "--only-retryable"])
-        say(f"to try again those that can succeed as they are: {called_as()} {command}")
+    if any(reason.retryable for reason in report.failures) and report.operation != "verify":
+        append = " --operation append" if report.operation == "replace" else ""
+        say(f"some can succeed as they are: run this again with {path} --only-retryable{append}")
 
 
 def _end_stopped(job: Job, error: "BulkError") -> int:
