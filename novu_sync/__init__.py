@@ -13,10 +13,12 @@ from novu_async import __version__ as __version__
 if TYPE_CHECKING:
     from novu_async.errors import *
     from novu_async.models import *
+    from novu_async.observing import *
     from novu_async.utils import *
     from novu_sync import bulk as bulk
     from novu_sync import errors as errors
     from novu_sync import models as models
+    from novu_sync import observing as observing
     from novu_sync import providers as providers
     from novu_sync import testing as testing
     from novu_sync import utils as utils
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from novu_sync.credentials import *
     from novu_sync.device_tokens import *
 
-_OWN_MODULES = ("bulk", "errors", "models", "providers", "testing", "utils")
+_OWN_MODULES = ("bulk", "errors", "models", "observing", "providers", "testing", "utils")
 _OWN_NAMES = {
     "Bulk": "bulk",
     "Credentials": "credentials",
