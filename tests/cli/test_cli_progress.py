@@ -103,7 +103,7 @@ def test_terminal_shows_a_bar(
     coloured: bool,
 ) -> None:
     """A terminal gets a bar, which leaves no trace; NO_COLOR takes the colours away."""
-    write_tokens(60)
+    write_tokens(30)
     terminal, theirs = pty.openpty()
     with LocalNovu.in_thread(latency=0.02) as slow:
         environment = variables | {"TERM": "xterm-256color", "NOVU_SERVER_URL": slow.url}

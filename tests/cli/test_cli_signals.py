@@ -13,7 +13,7 @@ from cli_program import PROGRAM
 
 from novu_async.testing import LocalNovu
 
-ROWS = 300
+ROWS = 160
 SLOWLY = ("--concurrency", "8", "--quiet")
 
 Start = Callable[..., Any]
@@ -57,7 +57,7 @@ def test_signal_saves_and_the_printed_command_goes_on(
     """The first signal ends the job in good order; the command that it prints finishes it."""
     write_tokens(ROWS)
     process = start("register", "tokens.csv", *SLOWLY)
-    _wait_for_requests(server, 40)
+    _wait_for_requests(server, 24)
     process.send_signal(signum)
     out, err = process.communicate(timeout=20)
     assert process.returncode == status
@@ -79,7 +79,7 @@ def test_standard_input_is_not_needed_again(
     """What was read from a pipe is in the job file: the printed command goes on without it."""
     with open(write_tokens(ROWS)) as tokens:
         process = start("register", "-", *SLOWLY, stdin=tokens)
-        _wait_for_requests(server, 40)
+        _wait_for_requests(server, 24)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -97,7 +97,7 @@ def test_signal_sent_twice_at_once_counts_once(
     """Programs such as `timeout` send each signal twice; that does not end the job at once."""
     write_tokens(ROWS)
     process = start("register", "tokens.csv", *SLOWLY)
-    _wait_for_requests(server, 40)
+    _wait_for_requests(server, 24)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
@@ -111,9 +111,9 @@ def test_second_signal_ends_at_once(
 ) -> None:
     """A second Ctrl-C does not wait for requests that hang; the job file survives it."""
     write_tokens(ROWS)
-    server.faults.next("stall", after=40, times=1000)
+    server.faults.next("stall", after=24, times=1000)
     process = start("register", "tokens.csv", *SLOWLY)
-    _wait_for_requests(server, 48)
+    _wait_for_requests(server, 32)
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline().startswith("stopping: ")
     time.sleep(0.5)
