@@ -36,16 +36,28 @@ def select(sql: str) -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:
         result = connection.execute(sql)
     except duckdb.Error as error:
         connection.close()
-        first_line = str(error).partition("\n")[0]
-        raise InvalidRequestError(f"DuckDB cannot run the query: {first_line}", "sql") from error
-    if result.description is None:
-        raise InvalidRequestError("the query gives no rows: it must be a select", "sql")
-    return tuple(str(column[0]) for column in result.description), _rows(connection, result)
+        raise _explain(error) from None
+    names = tuple(str(column[0]) for column in result.description or ())
+    return names, _rows(connection, result, duckdb.Error)
 
 
-def _rows(connection: Any, result: Any) -> Iterator[tuple[Any, ...]]:
+def _rows(connection: Any, result: Any, failure: type[Exception]) -> Iterator[tuple[Any, ...]]:
     try:
         while rows := result.fetchmany(_FETCHED_ROWS):
             yield from rows
+    except failure as error:
+        raise _explain(error) from None
     finally:
         connection.close()
+
+
+def _explain(error: Exception) -> InvalidRequestError:
+    """Say what DuckDB says of the query, but not what it quotes from the rows."""
+    kind = type(error).__name__
+    said = str(error).partition("\n")[0] if kind in _ABOUT_THE_QUERY else kind
+    return InvalidRequestError(f"DuckDB cannot run the query: {said}", "sql")
+
+
+_ABOUT_THE_QUERY = frozenset(
+    {"BinderException", "CatalogException", "IOException", "ParserException"}
+)

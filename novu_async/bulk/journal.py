@@ -220,7 +220,7 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA cache_size = -16384")
+        db.execute("PRAGMA cache_size = -4096")
     except BaseException:
         db.close()
         raise

@@ -43,7 +43,8 @@ CREATE TEMP TABLE loaded (id INTEGER PRIMARY KEY, {_COLUMNS});
 _NAMES = (
     "line, subscriber_id, provider_id, integration_identifier, token, webhook_url, channel, extra"
 )
-_CACHE_KIBIBYTES = 16_384
+_SORT_KIBIBYTES = 8192
+_CACHE_KIBIBYTES = 1024
 
 
 class Fingerprint:
@@ -109,7 +110,7 @@ class Loader:
         db = sqlite3.connect(self._part, isolation_level=None)
         db.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;"
-            f"PRAGMA main.cache_size = -{_CACHE_KIBIBYTES};"
+            f"PRAGMA main.cache_size = -{_SORT_KIBIBYTES};"
             f"PRAGMA temp.cache_size = -{_CACHE_KIBIBYTES};" + _SCHEMA
         )
         db.execute("BEGIN")

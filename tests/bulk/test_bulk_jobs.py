@@ -189,6 +189,23 @@ async def test_a_database_of_somebody_else_is_refused(bulk: Bulk, tmp_path: Path
         await bulk.register(ROWS, job=job)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    ["DELETE FROM meta", "DELETE FROM rows WHERE id = 7", "DELETE FROM invalid", "DROP TABLE rows"],
+)
+async def test_a_job_file_that_lacks_something_is_refused(
+    bulk: Bulk, tmp_path: Path, damage: str
+) -> None:
+    """Rows that are gone would never be reported."""
+    job = tmp_path / "job"
+    await bulk.register(ROWS, job=job)
+    db = sqlite3.connect(job, isolation_level=None)
+    db.execute(damage)
+    db.close()
+    with pytest.raises(ConfigurationError):
+        await bulk.register(ROWS, job=job)
+
+
 async def test_a_job_of_another_version_is_refused(bulk: Bulk, tmp_path: Path) -> None:
     """Its message does not call the file damaged."""
     job = tmp_path / "job"
@@ -258,7 +275,7 @@ async def test_a_cancelled_job_finishes_what_is_under_way(tmp_path: Path) -> Non
         bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
         rows = [(f"u{i}", "fcm", "t") for i in range(400)]
         task = asyncio.create_task(bulk.register(rows, job=tmp_path / "job", concurrency=4))
-        while len(local.requests) < 20:  # noqa: ASYNC110
+        while len(local.requests) < 20:
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -280,7 +297,7 @@ async def test_without_grace_what_is_under_way_waits_for_the_next_run(
     async with Novu(api_key=local.api_key, server_url=local.url) as novu:
         bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
         task = asyncio.create_task(bulk.register(rows, job=job, concurrency=4, grace=0.0))
-        while local.faults.injected["stall"] < 4:  # noqa: ASYNC110
+        while local.faults.injected["stall"] < 4:
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -302,7 +319,7 @@ async def test_an_interrupted_loading_leaves_nothing(bulk: Bulk, tmp_path: Path)
     task = asyncio.create_task(
         bulk.register(endless(), job=tmp_path / "job")  # type: ignore[arg-type]
     )
-    while not (tmp_path / "job.part").exists():  # noqa: ASYNC110
+    while not (tmp_path / "job.part").exists():
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

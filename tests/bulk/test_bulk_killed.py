@@ -43,7 +43,7 @@ async def start_child(local: LocalNovu, path: Path, job: Path) -> asyncio.subpro
 
 async def wait_for_requests(local: LocalNovu, number: int) -> None:
     """Wait until so many requests have arrived."""
-    while len(local.requests) < number:  # noqa: ASYNC110
+    while len(local.requests) < number:
         await asyncio.sleep(0.0005)
 
 

@@ -69,7 +69,9 @@ def test_the_header_decides_what_stands_between_fields(delimiter: str) -> None:
 def test_line_numbers_are_those_of_the_file() -> None:
     """Empty lines and lines within a quoted field count."""
     text = 'token,note,subscriber_id,provider_id\n\nt1,"a\nb",u,fcm\nt2,,u,fcm\n'
-    assert [row.line for row in read_bytes(text.encode())] == [3, 5]
+    source = read_file(io.BytesIO(text.encode()))
+    assert [row.line for row in rows_of(source)] == [3, 5]
+    assert repr(source) == "FileSource('the file')"
 
 
 BROKEN_CSV = [
@@ -127,6 +129,12 @@ def test_many_stray_quotes_do_not_swallow_good_lines() -> None:
     assert tokens_of(rows) == [None if i % 3 == 0 else f"t{i}" for i in range(90)]
 
 
+def test_an_open_quote_before_an_unreadable_line() -> None:
+    """Each of the two is a row of its own."""
+    rows = read_bytes(HEADER.encode() + b'u,fcm,"t\nu\0\nu,fcm,t2\n')
+    assert tokens_of(rows) == [None, None, "t2"]
+
+
 def test_a_quoted_line_break_belongs_to_another_column() -> None:
     """A comment may go over several lines; a token may not."""
     text = 'subscriber_id,provider_id,token,comment\nu,fcm,t,"two\nlines, ""quoted"""\n'
@@ -181,6 +189,7 @@ USELESS = [
     (b"", "empty"),
     (b"\n \n", "empty"),
     (b"\xef\xbb\xbf", "empty"),
+    ("\u00a0\n".encode(), "empty"),
     (b"u1,fcm,t1\nu2,fcm,t2\n", "no column 'subscriber_id'"),
     (b"subscriber_id,provider_id\nu,fcm\n", "no column 'token'"),
     (b"subscriber_id,token\nu,t\n", "no column 'provider_id'"),

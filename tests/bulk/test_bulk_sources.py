@@ -188,6 +188,19 @@ async def test_a_query_that_is_no_use(bulk: Bulk, sql: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+async def test_an_error_within_the_rows_of_a_query_shows_none_of_them(
+    bulk: Bulk, write: Write
+) -> None:
+    """DuckDB quotes the value that it cannot convert; that may be a token."""
+    pytest.importorskip("duckdb")
+    path = write("subscriber_id,provider_id,token\nu,fcm,secret-token\n", "rows.csv")
+    sql = f"select subscriber_id, provider_id, token::int as token from '{path}'"  # noqa: S608
+    with pytest.raises(InvalidRequestError) as caught:
+        await bulk.register(read_select(sql))
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 async def test_without_duckdb_the_extra_is_named(
     bulk: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

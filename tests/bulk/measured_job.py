@@ -1,0 +1,36 @@
+"""Run one job of so many rows without a network; print the peak memory in MiB: rows, job file."""
+
+import asyncio
+import random
+import resource
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+from novu_async.bulk import Bulk
+
+
+def make_rows(count: int) -> Iterator[tuple[str, str, str]]:
+    """Give rows for a third as many subscribers, in no order."""
+    draw = random.Random(1)  # noqa: S311, repeatable
+    for _ in range(count):
+        yield f"user-{draw.randrange(count // 3)}", "fcm", f"{draw.getrandbits(512):0128x}"
+
+
+async def add(*_: Any, **__: Any) -> Any:
+    """Store nothing."""
+    return SimpleNamespace(requests=1)
+
+
+async def main(count: int, job: str) -> None:
+    """Register and say what it took."""
+    subscribers = SimpleNamespace(device_tokens=SimpleNamespace(add=add))
+    bulk = Bulk(subscribers, server_url="", rate_limit=lambda: None)
+    report = await bulk.register(make_rows(count), job=job)
+    assert report.done == count
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    sys.stdout.write(f"{peak}\n")
+
+
+asyncio.run(main(int(sys.argv[1]), sys.argv[2]))

@@ -1,0 +1,132 @@
+"""What the answer to one write says of each row."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from novu_async import Novu
+from novu_async.bulk import Bulk, WebhookUrl
+from novu_async.bulk.plan import Write
+from novu_async.bulk.records import Operation
+from novu_async.bulk.sending import Sender
+from novu_async.errors import DeviceTokensNotStoredError, SubscriberNotFoundError
+from novu_async.models import ChannelCredentials, ChannelSettingsDto
+from novu_async.testing import LocalNovu
+
+pytestmark = pytest.mark.anyio
+
+WRITE = Write("u", "fcm", None, (1, 2, 3), ("a", "b", "c"))
+
+
+def overwritten(*missing: str) -> Any:
+    """Make `novu.subscribers` whose writes another writer keeps overwriting."""
+
+    async def fail(*_: Any, **__: Any) -> None:
+        raise DeviceTokensNotStoredError("overwritten", missing, requests=6)
+
+    return SimpleNamespace(
+        device_tokens=SimpleNamespace(add=fail, replace=fail, remove=fail), retrieve=None
+    )
+
+
+async def test_only_the_tokens_that_are_not_stored_fail() -> None:
+    """The others of the same write are done."""
+    (result,) = await Sender(overwritten("b"), "append").send([WRITE])
+    assert list(result.missing) == ["b"]
+    assert result.missing["b"].retryable
+    assert result.requests == 6
+
+
+@pytest.mark.parametrize(
+    ("operation", "missing"), [("append", ()), ("replace", ("b",)), ("remove", ("b",))]
+)
+async def test_a_write_that_is_one_whole_fails_as_one(
+    operation: Operation, missing: tuple[str, ...]
+) -> None:
+    """Part of a replace, fed back, would erase the other part."""
+    with pytest.raises(DeviceTokensNotStoredError):
+        await Sender(overwritten(*missing), operation).send([WRITE])
+
+
+async def test_rows_of_a_partly_stored_write_end_up_apart() -> None:
+    """The job counts the stored tokens as done and the others as failed."""
+    bulk = Bulk(overwritten("b"), server_url="", rate_limit=lambda: None)
+    report = await bulk.register([("u", "fcm", token) for token in "abc"])
+    assert (report.done, report.failed, report.requests) == (2, 1, 6)
+    assert [(one.reason, one.lines) for one in report.failures] == [
+        ("acknowledged but not stored", (2,))
+    ]
+
+
+def reads(*channels: ChannelSettingsDto) -> Any:
+    """Make `novu.subscribers` where every subscriber has these channels."""
+
+    async def retrieve(_: str) -> Any:
+        return SimpleNamespace(channels=[*channels, "nonsense"])
+
+    return SimpleNamespace(retrieve=retrieve)
+
+
+def channel(**credentials: Any) -> ChannelSettingsDto:
+    """Make a channel of FCM."""
+    return ChannelSettingsDto(provider_id="fcm", credentials=ChannelCredentials(**credentials))
+
+
+@pytest.mark.parametrize(
+    ("operation", "wrong"), [("append", ["c"]), ("replace", ["c"]), ("remove", ["a", "b"])]
+)
+async def test_reading_back_compares_with_the_operation(
+    operation: Operation, wrong: list[str]
+) -> None:
+    """What was appended is to be there, what was removed is not; channels count together."""
+    subscribers = reads(channel(device_tokens=["a"]), channel(device_tokens=["b"]))
+    (result,) = await Sender(subscribers, operation).verify([WRITE])
+    assert list(result.missing) == wrong
+
+
+async def test_reading_back_a_delete() -> None:
+    """Any channel of the provider that is left is one too many."""
+    write = Write("u", "fcm", None, (1,))
+    (left,) = await Sender(reads(channel()), "delete").verify([write])
+    (gone,) = await Sender(reads(), "delete").verify([write])
+    assert left.failure is not None
+    assert gone.failure is None
+
+
+async def test_an_answer_of_unexpected_types_counts_as_not_stored() -> None:
+    """Whatever stands where tokens should be is none of them."""
+    broken = ChannelSettingsDto(provider_id="fcm", credentials="x")  # type: ignore[arg-type]
+    (result,) = await Sender(reads(broken), "append").verify([WRITE])
+    assert list(result.missing) == ["a", "b", "c"]
+
+
+async def test_a_subscriber_that_is_not_there_has_nothing() -> None:
+    """Reading back an unknown subscriber is an answer, not an error."""
+
+    async def retrieve(_: str) -> Any:
+        raise SubscriberNotFoundError("Subscriber not found for id u")
+
+    (result,) = await Sender(SimpleNamespace(retrieve=retrieve), "append").verify([WRITE])
+    assert list(result.missing) == ["a", "b", "c"]
+
+
+async def test_a_webhook_url_goes_to_its_integration(bulk: Bulk, local: LocalNovu) -> None:
+    """The identifier of the row is the one that is written to."""
+    local.add_integration("slack", "slack-eu")
+    local.add_integration("slack", "slack-us")
+    rows = [WebhookUrl("u", "slack", "https://h", "general", "slack-eu")]
+    assert (await bulk.register(rows, verify=True)).verified == 1
+    wanted = {one["identifier"]: one["_id"] for one in local.integrations}["slack-eu"]
+    assert [one["_integrationId"] for one in local.subscribers["u"]["channels"]] == [wanted]
+
+
+async def test_an_older_server_is_read_back_too() -> None:
+    """The API of 2024 has another read, and lets any provider be written to."""
+    async with (
+        LocalNovu(era="2024") as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
+        report = await bulk.register([("u", "fcm", "a"), ("u", "apns", "b")], verify=True)
+        assert report.verified == 2
