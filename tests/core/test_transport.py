@@ -218,6 +218,19 @@ async def test_an_answer_that_is_too_long() -> None:
             await append(novu)
 
 
+async def test_an_answer_without_end() -> None:
+    """Reading stops at `max_reply_bytes`, not when the server stops."""
+
+    async def stream(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"4000\r\n" + bytes(0x4000) + b"\r\n")
+            await writer.drain()
+
+    async with serve([stream]) as server, Novu(server, max_reply_bytes=100_000) as novu:
+        assert type(await fail(novu, timeout=2)) is APIConnectionError
+
+
 async def test_a_gzip_bomb_is_given_up() -> None:
     """The limit counts decompressed bytes, so a small bomb does not fill the memory."""
     bomb = gzip.compress(gzip.compress(bytes(1 << 26), 9), 9)
@@ -252,9 +265,10 @@ async def test_a_redirect_is_not_followed(status: str) -> None:
 
 async def test_cookies_are_not_sent_back() -> None:
     """What one answer sets is no part of the next request."""
-    async with serve([http(STORED, "200 OK", "Set-Cookie: a=b")]) as server, Novu(server) as novu:
-        await append(novu)
-        await append(novu)
+    async with serve([http(STORED, "200 OK", "Set-Cookie: a=b; Path=/")]) as server:
+        async with Novu(server.url.replace("127.0.0.1", "localhost")) as novu:
+            await append(novu)
+            await append(novu)
         assert server.requests[1].header("cookie") == []
 
 

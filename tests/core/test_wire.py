@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import time
 from typing import Any
 
 import pytest
@@ -109,8 +110,8 @@ SAME_CAUSE_SAME_CLASS: list[tuple[str, int, Any, type[APIError], str]] = [
      RateLimitError, "API rate"),
     ("429 of a proxy", 429, b"", RateLimitError, "Too Many Requests"),
     ("internal", 500, era_2026(500, "Internal server error", errorId="e-1"), ServerError, "Inter"),
-    ("replayed 500, an object", 500, era_2024(500, {"message": "Internal", "statusCode": 500}),
-     ServerError, "Internal"),
+    ("replayed 500, an object", 500, era_2024(500, {"message": "Boom", "statusCode": 500}),
+     ServerError, "Boom"),
     ("bad gateway", 502, b"<html><h1>502</h1></html>", ServerError, "Bad Gateway: an answer"),
     ("unavailable", 503, era_2026(503, "Service Unavailable"), ServerError, "Service Unav"),
     ("an empty 504", 504, b"", ServerError, "Gateway Timeout"),
@@ -182,6 +183,12 @@ def test_the_fields_of_an_error_are_those_of_its_body() -> None:
     assert (error.retry_after, error.headers["x-custom"]) == (3.0, "v")
     assert error.data == body
     assert str(error).endswith("status 500, errorId e-1]")
+
+
+def test_the_fields_behind_a_byte_order_mark_are_read() -> None:
+    """A proxy that adds a byte order mark hides nothing of the error."""
+    body = era_2026(500, "Internal", errorId="e-1")
+    assert error_of(500, b"\xef\xbb\xbf" + json.dumps(body).encode()).data == body
 
 
 def test_the_token_limit_says_how_many_it_would_have_been() -> None:
@@ -277,9 +284,17 @@ def test_an_error_that_is_only_repeated_is_recognised(
         ({"Retry_After": "Thu, 99 May 2026 20:27:40 GMT"}, None),
     ],
 )
-def test_every_form_of_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    """Seconds, milliseconds and dates are understood; nonsense counts as nothing."""
-    assert parse_retry_after(reply(**headers).headers, NOW) == seconds
+def test_every_form_of_retry_after(
+    headers: dict[str, str], seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seconds, milliseconds and dates are understood in any time zone; nonsense is nothing."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    monkeypatch.undo()
+    try:
+        assert parse_retry_after(reply(**headers).headers, NOW) == seconds
+    finally:
+        time.tzset()
 
 
 def everything_of(error: APIError) -> str:
@@ -299,9 +314,20 @@ def everything_of(error: APIError) -> str:
         lambda secret: f"<html>{secret}</html>".encode(),
         lambda secret: ("x" * 9_990 + secret).encode(),
         lambda secret: era_2026(400, "x" * 490 + secret + "y" * 600),
+        lambda secret: era_2026(400, secret * 60),
         lambda secret: ("x" * 204_790 + secret + "y" * 1_000).encode(),
     ],
-    ids=["401", "list", "422", "object", "html", "cut body", "cut message", "cut long body"],
+    ids=[
+        "401",
+        "list",
+        "422",
+        "object",
+        "html",
+        "cut body",
+        "cut message",
+        "many",
+        "cut long body",
+    ],
 )
 def test_a_secret_that_an_answer_echoes_is_nowhere_in_the_error(secret: str, echo: Any) -> None:
     """The key, tokens and webhook URLs of the request are replaced, whole or cut in half."""
