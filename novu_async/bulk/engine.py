@@ -63,6 +63,7 @@ class Engine:
         self._clock = clock or Clock()
         self._rule = StopRule(stop_after)
         self._queue: asyncio.Queue[list[Write] | None] = asyncio.Queue(concurrency * 2)
+        self._last_subscriber: str | None = None
         self._unrecorded: list[Settled] = []
         self._stopping = False
         self._ended = asyncio.Event()
@@ -142,6 +143,9 @@ class Engine:
 
     async def _hand_out(self, rows: list[Stored]) -> None:
         for bundle in bundle_by_subscriber(make_writes(rows, self._operation)):
+            if bundle[0].subscriber_id == self._last_subscriber:
+                await self._queue.join()  # its first part has to be made before
+            self._last_subscriber = bundle[0].subscriber_id
             await self._queue.put(bundle)
 
     async def _work(self) -> None:
@@ -149,6 +153,7 @@ class Engine:
             for writes in [bundle] if self._together else [[write] for write in bundle]:
                 if not self._stopping:
                     await self._make(writes)
+            self._queue.task_done()
 
     async def _make(self, writes: list[Write]) -> None:
         begun = self._rule.begin()

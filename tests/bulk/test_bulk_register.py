@@ -14,6 +14,7 @@ import pytest
 
 from novu_async import Novu
 from novu_async.bulk import Bulk, DeviceToken, Progress, WebhookUrl, read_csv, read_file
+from novu_async.bulk.records import Operation
 from novu_async.errors import BulkError, InvalidRequestError
 from novu_async.testing import LocalNovu
 
@@ -381,3 +382,16 @@ async def test_no_task_thread_or_file_is_left(bulk: Bulk, tmp_path: Path) -> Non
     assert not [task for task in left if "bulk" in repr(task.get_coro())]
     assert not [thread for thread in threading.enumerate() if "bulk" in thread.name]
     assert os.listdir(tmp_path) == ["job"]
+
+
+@pytest.mark.parametrize("operation", ["append", "replace"])
+async def test_one_subscriber_with_very_many_rows(operation: Operation) -> None:
+    """More rows than a page of the job file has: all are stored, in order, none twice."""
+    async with (
+        LocalNovu(era="2024") as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        rows = [("u", "fcm", f"t{i}") for i in range(5000)] + [("v", "fcm", "t")]
+        report = await bulk_of(novu, local).register(rows, operation=operation)
+        assert report.done == 5001
+        assert local.device_tokens("u", "fcm") == [f"t{i}" for i in range(5000)]
