@@ -121,6 +121,7 @@ class LocalNovu:
         server, self._server = self._server, None
         if server is None:
             return
+        await _finish_accepting(server)
         server.close()
         for task, writer in tuple(self._connections.items()):
             writer.transport.abort()
@@ -273,12 +274,21 @@ class LocalNovu:
     # Connections
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # accepted while closing
+            writer.transport.abort()
+            return
         if self.faults.active and self.faults.pick_for_connection():
             reset_connection(writer)
             return
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._connections[task] = writer
-        task.add_done_callback(self._connections.pop)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        """Drop a connection; one cancelled before it began has not closed anything itself."""
+        writer = self._connections.pop(task)
+        if not writer.transport.is_closing():
+            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = next(self._numbers)
@@ -344,6 +354,18 @@ class LocalNovu:
             found = self._store.documents.get(subscriber_id or "")
             return _make_debug_answer(found, 404 if found is None else 200)
         return _make_debug_answer(None, 404)
+
+
+async def _finish_accepting(server: asyncio.Server) -> None:
+    """Accept no more, and wait for what was accepted: four turns of the loop until it is closed.
+
+    asyncio loses a socket that is accepted while its server closes.
+    """
+    loop = asyncio.get_running_loop()
+    for sock in server.sockets:
+        loop.remove_reader(sock.fileno())
+    for _ in range(4):
+        await asyncio.sleep(0)
 
 
 def _make_debug_answer(value: Any, status: int = 200) -> Answer:

@@ -1,6 +1,7 @@
 """Starting, stopping, seeding and looking into a LocalNovu."""
 
 import asyncio
+import gc
 import http.client
 import json
 import socket
@@ -94,6 +95,18 @@ async def test_closing_does_not_wait_for_a_client_that_does_not_read(
             await other.wait_closed()
     assert not reader.at_eof()
     writer.transport.abort()
+
+
+def test_connections_of_the_last_moment_leave_nothing_behind() -> None:
+    """A client that connects while the server closes leaks no socket."""
+    for _ in range(30):
+        with LocalNovu.in_thread() as local:
+            address = local.url.removeprefix("http://").split(":")
+            clients = [socket.create_connection((address[0], int(address[1]))) for _ in range(3)]
+            clients[0].close()
+        for client in clients:
+            client.close()
+    gc.collect()
 
 
 def test_it_runs_in_a_thread_for_plain_code() -> None:
