@@ -227,21 +227,26 @@ async def test_places_where_no_file_can_be(bulk: Bulk, tmp_path: Path) -> None:
         await bulk.register(ROWS, failures=tmp_path / "missing" / "failed.csv")
 
 
+@pytest.mark.parametrize(("size", "from_write"), [(100_000, 0), (10_000, 3000)])
 async def test_a_full_disk_stops_the_job_and_the_next_run_finishes_it(
-    bulk: Bulk, local: LocalNovu, tmp_path: Path
+    tmp_path: Path, size: int, from_write: int
 ) -> None:
-    """What SQLite says comes with what to do, and nothing recorded is lost."""
-    job = tmp_path / "job"
-    await stop_midway(bulk, job, local)
-    db = sqlite3.connect(job)
-    db.execute("CREATE TRIGGER full BEFORE UPDATE ON rows BEGIN SELECT RAISE(ABORT, 'x'); END")
-    db.close()
-    with pytest.raises(ConfigurationError, match="not a job file"):
-        await bulk.register(ROWS, job=job)
-    db = sqlite3.connect(job)
-    db.execute("DROP TRIGGER full")
-    db.close()
-    assert (await bulk.register(ROWS, job=job)).done == 120
+    """While loading nothing is left behind; while sending what is recorded stays."""
+
+    async def run(*arguments: int) -> str:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(Path(__file__).with_name("full_disk_job.py")),
+            str(tmp_path / "job"), *map(str, arguments), stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, _ = await child.communicate()
+        return said.decode()
+
+    assert "free space" in await run(size, from_write)
+    if from_write == 0:
+        assert os.listdir(tmp_path) == []
+    else:
+        assert read_job(tmp_path / "job").done > from_write - 500
+    assert await run(1 << 30, 0) == "8000 done, 0 waiting"
 
 
 async def test_a_job_can_be_looked_at_while_it_runs(bulk: Bulk, tmp_path: Path) -> None:
