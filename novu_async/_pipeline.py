@@ -58,8 +58,8 @@ class Pipeline:
             "Authorization": f"ApiKey {settings.api_key}",
             "Accept": "application/json",
             "User-Agent": f"novu-async/{__version__}",
+            **settings.headers,
         }
-        self._headers = _override(self._headers, settings.headers)
         self._body_headers = {**self._headers, "Content-Type": "application/json"}
 
     def in_background(self) -> "Pipeline":
@@ -92,7 +92,7 @@ class Pipeline:
         base = self.settings.server_url if server_url is None else check_server_url(server_url)
         headers = self._headers if document is None else self._body_headers
         if options.http_headers or options.idempotency_key is not None:
-            headers = _override(headers, check_headers(options.http_headers))
+            headers = {**headers, **check_headers(options.http_headers)}
             if options.idempotency_key is not None:
                 headers["Idempotency-Key"] = check_idempotency_key(options.idempotency_key)
         body = None if document is None else _wire.build_body(document)
@@ -217,9 +217,3 @@ class Pipeline:
 
     def _give_up(self, error: CallError) -> None:
         logger.warning("gave up: %s", error, extra={"novu_attempts": error.attempts})
-
-
-def _override(headers: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers with others in their place, whatever the case of the names."""
-    names = {name.lower() for name in extra}
-    return {k: v for k, v in headers.items() if k.lower() not in names} | dict(extra)

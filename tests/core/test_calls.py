@@ -87,16 +87,22 @@ async def test_writes_happen_in_the_order_of_their_calls(local: LocalNovu, novu:
     assert local.device_tokens("u1", "fcm") == ["t19"]
 
 
-async def test_a_write_goes_on_when_its_caller_is_cancelled(local: LocalNovu, novu: Novu) -> None:
+async def test_a_write_goes_on_when_its_caller_is_cancelled() -> None:
     """The server would go on with it too: the next write waits for it, so nothing is lost."""
-    append = novu.subscribers.credentials.append
-    first = asyncio.create_task(append("u1", request("a")))
-    while not local.requests:
-        await asyncio.sleep(0)
-    first.cancel()
-    await append("u1", request("b"))
-    assert first.cancelled()
-    assert local.device_tokens("u1", "fcm") == ["a", "b"]
+    async with (
+        LocalNovu(latency=0.005) as local,
+        Novu(local.api_key, server_url=local.url, retries=None) as novu,
+    ):
+        append = novu.subscribers.credentials.append
+        for number in range(5):
+            first = asyncio.create_task(append(f"u{number}", request("a")))
+            while len(local.requests) <= 2 * number:
+                await asyncio.sleep(0)
+            first.cancel()
+            await append(f"u{number}", request("b"))
+            assert first.cancelled()
+            assert local.device_tokens(f"u{number}", "fcm") == ["a", "b"]
+            assert len(local.subscribers[f"u{number}"]["channels"]) == 1
 
 
 async def test_a_failed_write_leaves_the_line(local: LocalNovu, novu: Novu) -> None:
