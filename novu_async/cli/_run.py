@@ -25,8 +25,14 @@ def run(main: Coroutine[Any, Any, T], on_signal: Callable[[], None] = lambda: No
     The first Ctrl-C, SIGTERM or SIGHUP calls `on_signal` and cancels, so that `main` can end in
     good order, and EndedBySignalError is raised; the second ends the process at once.
     """
-    with asyncio.Runner(loop_factory=_find_loop_factory()) as runner:
-        return runner.run(_until_signal(main, on_signal))
+    before = {signum: signal.getsignal(signum) for signum in _signals()}
+    try:
+        with asyncio.Runner(loop_factory=_find_loop_factory()) as runner:
+            return runner.run(_until_signal(main, on_signal))
+    finally:
+        for signum, handler in before.items():
+            with suppress(ValueError, TypeError):  # not the main thread, or not set from Python
+                signal.signal(signum, handler)
 
 
 def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

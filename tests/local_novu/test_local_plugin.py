@@ -11,16 +11,14 @@ import pytest
 pytest_plugins = ["pytester"]
 
 PLUGIN = "novu_async.testing.pytest_plugin"
-NEEDS_BLOCKING = pytest.mark.skipif(
-    not hasattr(__import__("novu_sync"), "Novu"), reason="novu_sync has no client yet"
-)
 
 
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Any:
     """Give a function that runs a test file in a pytest of its own, with the plugin installed."""
     installed = any(one.value == PLUGIN for one in entry_points(group="pytest11"))
-    options = [] if installed else ["-p", PLUGIN]
+    options = ["-p", "no:hypothesispytest", "-p", "no:randomly"]  # they have no part in this
+    options += [] if installed else ["-p", PLUGIN]
 
     def run_file(content: str, *more: str) -> pytest.RunResult:
         pytester.makepyfile(content)
@@ -91,7 +89,6 @@ def test_novu_in_an_async_test_is_the_awaited_client(run: Any) -> None:
     result.assert_outcomes(passed=2, failed=1)
 
 
-@NEEDS_BLOCKING
 def test_novu_in_a_plain_test_is_the_blocking_client(run: Any) -> None:
     """A plain test gets novu_sync.Novu; novu_blocking is the same in any test."""
     result = run(
