@@ -99,8 +99,13 @@ class Gate:
             self._burst,
             self._remaining,
             self._available(now),
-            max(0.0, self._stopped_until - now),
+            self.stopped_for,
         )
+
+    @property
+    def stopped_for(self) -> float:
+        """How many seconds a 429 keeps the gate shut, or 0."""
+        return max(0.0, self._stopped_until - self._clock.monotonic())
 
     def enter(self) -> bool:
         """Pass at once if nobody waits and there is a token; False means: `await wait()`."""

@@ -120,14 +120,17 @@ class Pipeline:
         self._transport.check_usable()
         timeout = self._timeout_of(options)
         started = self.clock.monotonic()
+        config = self.settings.retries if options.retries is ... else options.retries
+        patience = timeout if config is None else config.backoff.max_elapsed_time / 1000
+        deadline = started + patience
 
         async def attempt(number: int) -> Reply:
             if call is None or self.settings.observer is None:
-                return await self._attempt(request, timeout, turn)
+                return await self._attempt(request, timeout, turn, deadline)
             info = AttemptInfo(call, number)
             with self.settings.observer.attempt(info):
                 try:
-                    reply = await self._attempt(request, timeout, turn)
+                    reply = await self._attempt(request, timeout, turn, deadline)
                 except APIError as error:
                     info.status_code = error.status_code
                     raise
@@ -137,7 +140,6 @@ class Pipeline:
         try:
             reply = await attempt(1)
         except CallError as error:
-            config = self.settings.retries if options.retries is ... else options.retries
             if config is None or config.strategy == "none" or not is_retried(error, config):
                 self._give_up(error)
                 raise
@@ -170,9 +172,12 @@ class Pipeline:
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
 
-    async def _attempt(self, request: Request, timeout: float, turn: Turn | None) -> Reply:
+    async def _attempt(
+        self, request: Request, timeout: float, turn: Turn | None, deadline: float
+    ) -> Reply:
         paced = request.endpoint.paced
         if paced and not self.gate.enter():
+            self._check_stop(request, deadline)
             await self.gate.wait(background=self._background)
         try:
             reply = await self._exchange(request, timeout, turn)
@@ -190,6 +195,17 @@ class Pipeline:
         if error is not None:
             raise error
         return reply
+
+    def _check_stop(self, request: Request, deadline: float) -> None:
+        """Raise where a 429 has stopped all calls for longer than this one may take."""
+        stop = self.gate.stopped_for
+        if self.clock.monotonic() + stop > deadline and not self._background:
+            raise RateLimitError(
+                f"not sent: an earlier answer asked to wait, for another {stop:.0f} s",
+                status_code=429,
+                retry_after=stop,
+                request=request.info,
+            )
 
     async def _exchange(self, request: Request, timeout: float, turn: Turn | None) -> Reply:
         if turn is None:

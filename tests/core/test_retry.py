@@ -121,6 +121,38 @@ async def test_a_wait_beyond_the_deadline_is_not_begun(after: str, status: int) 
     assert call.clock.slept == []
 
 
+@pytest.mark.parametrize("options", [{}, {"retries": None}, {"retries": within(50_000)}])
+async def test_no_call_waits_for_a_day_because_another_was_told_to(options: Any) -> None:
+    """While a 429 stops the client for too long, further calls fail at once, unsent."""
+    call = script(reply(429, Retry_After="86400"), reply())
+    await fail(call)
+    error = await fail(call, **options)
+    assert type(error) is RateLimitError
+    assert error.retry_after == 86_400
+    assert "another 86400 s" in str(error)
+    assert len(call.transport.sent) == 1
+    assert call.clock.now == 1000
+    call.clock.now += 86_400
+    assert (await call()).status == 200
+
+
+@pytest.mark.parametrize("options", [{}, {"retries": None}])
+async def test_a_short_stop_is_waited_for(options: Any) -> None:
+    """A call that can still go out in time waits for the end of the stop, and is sent."""
+    call = script(reply(429, Retry_After="20"), reply())
+    await fail(call, retries=None)
+    assert (await call(**options)).status == 200
+    assert call.clock.now == 1020
+
+
+async def test_background_work_waits_for_the_end_of_any_stop() -> None:
+    """A bulk registration has no deadline: it goes on when the server allows."""
+    call = script(reply(429, Retry_After="86400"), reply())
+    await fail(call)
+    assert (await Call(call.transport, call.pipeline.in_background())()).status == 200
+    assert call.clock.now == 87_400
+
+
 async def test_a_deadline_ends_a_call() -> None:
     """`max_elapsed_time` counts attempts and waits together, and is never overstepped."""
     call = script(reply(503), retries=within(10_000), seconds=3.0)
