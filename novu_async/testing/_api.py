@@ -11,9 +11,9 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from novu_async.testing import _json_text
 from novu_async.testing._answers import (
@@ -30,7 +30,7 @@ from novu_async.testing._handlers import ENDPOINTS, Call, Endpoint
 from novu_async.testing._http1 import RawRequest
 from novu_async.testing._idempotency import IdempotencyStore
 from novu_async.testing._rate_limit import RateLimiter
-from novu_async.testing._routes import Route, find_route, split_target
+from novu_async.testing._routes import Route, find_route, find_subscriber_id, split_target
 from novu_async.testing._store import Store, make_timestamp
 
 _log: Final = logging.getLogger(__name__)
@@ -81,6 +81,18 @@ class Api:
             _log.exception("LocalNovu failed on %s %s", request.method, request.target)
             return self.render_error(request, make_internal_error())
         return Answer(status, body, tuple(headers.items()), compressible=body is not None)
+
+    async def answer_overwritten(self, request: RawRequest) -> Answer:
+        """Answer a write of credentials that another process overwrites before it is read again."""
+        subscriber_id = find_subscriber_id(request.target) or ""
+        before = self.store.documents.get(subscriber_id)
+        answer = await self.answer(request)
+        if answer.status not in (200, 204):
+            return answer
+        self.store.put_back(subscriber_id, _find_provider_id(request), before)
+        if answer.body is None:
+            return answer
+        return evolve(answer, body=_json_text.dump({"data": self.store.documents[subscriber_id]}))
 
     def render_error(self, request: RawRequest, error: ApiError) -> Answer:
         """Write an error of the API as the answer to a request."""
@@ -180,3 +192,13 @@ class Api:
             self.limiter.reset()
         if self.idempotency is not None:
             self.idempotency.reset()
+
+
+def _find_provider_id(request: RawRequest) -> str:
+    """Find the provider of a write: in its body, or at the end of the path of a DELETE."""
+    if request.method == "DELETE":
+        return unquote(split_target(request.target)[0].rstrip("/").rpartition("/")[2])
+    try:
+        return str(_json_text.parse(request.body.decode())["providerId"])
+    except (ValueError, LookupError, TypeError):
+        return ""

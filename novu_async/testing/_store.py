@@ -205,6 +205,15 @@ class Store:
         if len(kept) < len(document["channels"]):
             self.set_fields(subscriber_id, {"channels": kept})
 
+    def put_back(self, subscriber_id: str, provider_id: str, before: Document | None) -> None:
+        """Write a provider's channels as they were, as a process does that read them before."""
+        document = self.documents.get(subscriber_id)
+        if document is not None:
+            old = before["channels"] if before is not None else []
+            kept = [one for one in document["channels"] if one.get("providerId") != provider_id]
+            mine = [one for one in old if one.get("providerId") == provider_id]
+            self.set_fields(subscriber_id, {"channels": [*kept, *mine]})
+
 
 def list_tokens(
     document: Document | None, provider_id: str, integration_ids: Iterable[str] | None

@@ -14,6 +14,7 @@
 | `truncated_json` | a complete HTTP reply whose JSON ends in the middle | yes |
 | `wrong_content_type` | the right JSON, announced as text/html | yes |
 | `oversized_reply` | valid JSON padded to `size_bytes` | yes |
+| `overwritten` | the API's answer, after another process has put the old channels back | yes |
 | `html_error` | the 502 page of a proxy, HTML | no |
 | `too_many_requests` | 429 with `Retry-After` | no |
 | `error_500` | the API's 500 | no |
@@ -45,6 +46,7 @@ FaultKind = Literal[
     "truncated_json",
     "wrong_content_type",
     "oversized_reply",
+    "overwritten",
     "html_error",
     "too_many_requests",
     "error_500",
@@ -65,12 +67,11 @@ APPLIED_FAULTS: Final = frozenset(
         "truncated_json",
         "wrong_content_type",
         "oversized_reply",
+        "overwritten",
     }
 )
-# Random faults leave out those that need a short timeout or much memory at the client.
-_RANDOM_KINDS: Final = tuple(
-    kind for kind in FAULT_KINDS if not kind.startswith(("stall", "oversized"))
-)
+# Random faults leave out those that need a short timeout, much memory or a second look.
+_RANDOM_KINDS: Final = tuple(kind for kind in FAULT_KINDS if not kind.startswith(("stall", "over")))
 
 
 @frozen
@@ -158,7 +159,7 @@ class Faults:
         """Inject faults at random: `rate` is the share of requests, from 0 to 1.
 
         The same seed gives the same schedule by order of arrival. Without `kinds`, all but the
-        stalls and `oversized_reply` take part.
+        stalls, `oversized_reply` and `overwritten` take part.
 
         Raises ValueError for a rate outside 0..1 or an unknown kind.
         """

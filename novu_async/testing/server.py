@@ -324,9 +324,11 @@ class LocalNovu:
                 answer = await self._api.answer(request)
                 self._log.finish(number, answer.status, None, clock())
                 return await deliver(exchange, answer)
+            overwritten = fault.kind == "overwritten"
+            work = self._api.answer_overwritten if overwritten else self._api.answer
             damaged = await make_faulty_answer(
                 fault,
-                lambda: self._api.answer(request),
+                lambda: work(request),
                 lambda error: self._api.render_error(request, error),
             )
             if damaged is not None:

@@ -138,6 +138,29 @@ async def test_an_oversized_reply(send: Any) -> None:
         assert reply.json["data"]["channels"]
 
 
+async def test_a_write_is_overwritten(send: Any, put: Any) -> None:
+    """The answer is 200 and shows the tokens of another process; other providers are not hurt."""
+    async with LocalNovu() as local:
+        await put(local, "u1", "apns", {"deviceTokens": ["x"]})
+        local.faults.next(overwritten=True, times=2)
+        for _ in range(2):
+            reply = await append(send, local)
+            assert reply.status == 200
+            assert [one["providerId"] for one in reply.channels] == ["apns"]
+        await append(send, local)
+        local.faults.next(overwritten=True)
+        assert (await send(local, "DELETE", f"{PATH}/fcm")).status == 204
+        assert local.device_tokens("u1", "fcm") == ["a"]
+        assert local.device_tokens("u1", "apns") == ["x"]
+
+
+async def test_a_refused_write_is_not_overwritten(send: Any) -> None:
+    """An error stays what it is."""
+    async with LocalNovu(strict=True) as local:
+        local.faults.next(overwritten=True)
+        assert (await append(send, local)).status == 400
+
+
 REPLACED = [
     ("html_error", 502, "text/html"),
     ("error_502", 502, "text/plain"),
@@ -218,7 +241,7 @@ async def test_random_faults_of_all_kinds_leave_the_server_alive(send: Any) -> N
             except GONE:
                 continue
         seen = set(local.faults.injected)
-        assert seen == {k for k in FAULT_KINDS if not k.startswith(("stall", "oversized"))}
+        assert seen == {k for k in FAULT_KINDS if not k.startswith(("stall", "over"))}
         local.faults.stop()
         assert (await append(send, local)).status == 200
 
