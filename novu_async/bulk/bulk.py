@@ -82,7 +82,8 @@ class Bulk:
         path = None if job is None else Path(job)
         watch = _watch(progress)
         async with open_job(path, source, operation, self._server_url, watch) as opened:
-            engine = partial(
+            sender = Sender(self._subscribers, operation, on_missing_subscriber)
+            make = partial(
                 Engine,
                 opened.journal,
                 opened.thread,
@@ -92,14 +93,7 @@ class Bulk:
                 progress=progress,
                 rate_limit=self._rate_limit,
             )
-            sender = Sender(self._subscribers, operation, on_missing_subscriber)
-            if operation == "verify":
-                engines = [engine(sender.verify, together=True)]
-            else:
-                engines = [engine(sender.send)]
-                if verify:
-                    engines.append(engine(sender.verify, together=True, reads_back=True))
-            return await _run(engines, opened, path, failures, grace)
+            return await _run(_make_engines(make, sender, verify), opened, path, failures, grace)
 
     async def stream(
         self,
@@ -188,6 +182,13 @@ def _watch(progress: OnProgress | None) -> Callable[[Phase, int], None]:
             progress(Progress(phase, rows=rows, seconds=clock.monotonic() - began))
 
     return watch
+
+
+def _make_engines(make: Callable[..., Engine], sender: Sender, verify: bool) -> list[Engine]:
+    if sender.operation == "verify":
+        return [make(sender.verify, together=True)]
+    reader = [make(sender.verify, together=True, reads_back=True)] if verify else []
+    return [make(sender.send), *reader]
 
 
 async def _run(

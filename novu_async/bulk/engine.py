@@ -70,7 +70,6 @@ class Engine:
         self._due = asyncio.Event()
         self._counts: dict[int, int] = {}
         self._requests = self._recorded_requests = 0
-        self._writes = 0
         self._began = self._recorded_at = 0.0
         self._rates: deque[tuple[float, int]] = deque(maxlen=_RATE_TICKS)
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -38,18 +39,23 @@ def write_failures(path: Path, rows: Iterable[FailedRow], shape: Shape) -> int:
     """
     part = path.with_name(path.name + ".part")
     try:
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
-            written = _write(file, rows, _shape_for(path, shape))
-        if written or path.exists():
-            os.replace(part, path)
-        else:
-            part.unlink()
+        return _replace(path, part, rows, shape)
     except OSError as error:
         raise ConfigurationError(
             f"the failures file {path} cannot be written: {error.strerror}"
         ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _replace(path: Path, part: Path, rows: Iterable[FailedRow], shape: Shape) -> int:
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with open(descriptor, "w", encoding="utf-8", newline="") as file:
+        written = _write(file, rows, _shape_for(path, shape))
+    if written or path.exists():
+        os.replace(part, path)
     return written
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from novu_async.bulk.failures import Shape
-from novu_async.bulk.journal import Journal, explained
+from novu_async.bulk.journal import Journal
 from novu_async.bulk.loader import Fingerprint, Loader
 from novu_async.bulk.lock import JobLock
 from novu_async.bulk.readers import Source
@@ -94,18 +94,17 @@ async def _load(
         raise InvalidRequestError(
             f"the job file {path} does not exist: records are needed to make it", "records"
         )
-    with explained(path):
-        loader = Loader(path, operation)
-        try:
-            async with aclosing(read_all(source, operation)) as batches:
-                async for rows in batches:
-                    await thread.run(loader.add, rows)
-                    watch("reading", loader.fingerprint.rows)
-            watch("merging", loader.fingerprint.rows)
-            await thread.run(loader.finish, {"server_url": server_url, **_describe(source)})
-        except BaseException:
-            await thread.run(loader.discard)
-            raise
+    loader = Loader(path, operation)
+    try:
+        async with aclosing(read_all(source, operation)) as batches:
+            async for rows in batches:
+                await thread.run(loader.add, rows)
+                watch("reading", loader.fingerprint.rows)
+        watch("merging", loader.fingerprint.rows)
+        await thread.run(loader.finish, {"server_url": server_url, **_describe(source)})
+    except BaseException:
+        await thread.run(loader.discard)
+        raise
 
 
 async def _check_same(

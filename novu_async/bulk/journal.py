@@ -9,7 +9,6 @@ recorded is sent again, which changes nothing on the server. Used from one threa
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from novu_async.bulk.loader import (
     FORMAT_VERSION,
     VERIFIED,
     WAITING,
+    explained,
 )
 from novu_async.bulk.plan import Reason, Stored
 from novu_async.bulk.reasons import Failure
@@ -189,23 +189,6 @@ class Journal:
     def close(self) -> None:
         """Close the file; its write-ahead log is folded in."""
         self._db.close()
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite says about a job file into an error that says what to do."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise ConfigurationError(
-            f"the job file {path} cannot be used: {error}; put that right (free space, rights), "
-            "then run the same command again"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise ConfigurationError(
-            f"{path} is damaged, or not a job file: {error}; if it is the job's, delete it and run "
-            "the same command again, which sends everything once more and does no harm"
-        ) from error
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:

@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from novu_async._clock import Clock
 from novu_async.bulk.plan import channel_key, count_requests, count_writes, mark_duplicates
 from novu_async.bulk.records import Invalid, Operation, Row
+from novu_async.errors import ConfigurationError
 
 APPLICATION_ID = 0x4E6F7675  # "Novu", so that a file says what it is
 FORMAT_VERSION = 1
@@ -45,6 +46,23 @@ _NAMES = (
 )
 _SORT_KIBIBYTES = 8192
 _CACHE_KIBIBYTES = 1024
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite says about a job file into an error that says what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ConfigurationError(
+            f"the job file {path} cannot be used: {error}; put that right (free space, rights), "
+            "then run the same command again"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise ConfigurationError(
+            f"{path} is damaged, or not a job file: {error}; if it is the job's, delete it and run "
+            "the same command again, which sends everything once more and does no harm"
+        ) from error
 
 
 class Fingerprint:
@@ -119,6 +137,10 @@ class Loader:
     def add(self, rows: list[Row | Invalid]) -> None:
         """Take in some rows, in the order of the input."""
         self.fingerprint.add(rows)
+        with explained(self._path):
+            self._insert(rows)
+
+    def _insert(self, rows: list[Row | Invalid]) -> None:
         invalid = [row for row in rows if isinstance(row, Invalid)]
         self.invalid += len(invalid)
         self._db.executemany(
@@ -132,6 +154,13 @@ class Loader:
 
     def finish(self, meta: Mapping[str, Any]) -> None:
         """Merge what was taken in, and give the job file its name."""
+        with explained(self._path):
+            self._merge(meta)
+        _sync(self._part)
+        os.replace(self._part, self._path)
+        _sync(self._path.parent)
+
+    def _merge(self, meta: Mapping[str, Any]) -> None:
         self._db.executemany(
             f"INSERT INTO rows ({_NAMES}, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self._merged(),
@@ -151,9 +180,6 @@ class Loader:
         )
         self._db.execute("COMMIT")
         self._db.close()
-        _sync(self._part)
-        os.replace(self._part, self._path)
-        _sync(self._path.parent)
 
     def _merged(self) -> Iterator[tuple[Any, ...]]:
         cursor = self._db.execute(

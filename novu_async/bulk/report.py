@@ -8,7 +8,7 @@ from novu_async.bulk.plan import Reason
 from novu_async.bulk.records import DeviceToken, Operation, WebhookUrl
 
 Status = Literal["done", "duplicate", "failed", "invalid"]
-Phase = Literal["reading", "merging", "sending", "verifying", "finished"]
+Phase = Literal["reading", "merging", "sending", "verifying"]
 
 
 @frozen

@@ -64,7 +64,7 @@ class Flow:
             await task
         finally:
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.gather(task, return_exceptions=True)
         if self._rule.cause is not None:
             raise BulkError(
                 f"stopped: {self._rule.cause.message}", self._report()

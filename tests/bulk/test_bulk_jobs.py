@@ -245,7 +245,7 @@ async def test_a_full_disk_stops_the_job_and_the_next_run_finishes_it(
     if from_write == 0:
         assert os.listdir(tmp_path) == []
     else:
-        assert read_job(tmp_path / "job").done > from_write - 500
+        assert 0 < read_job(tmp_path / "job").done < 8000
     assert await run(1 << 30, 0) == "8000 done, 0 waiting"
 
 

@@ -129,6 +129,17 @@ async def test_a_cursor_with_its_own_names(
         await bulk.register(database.execute("SELECT * FROM devices"))
 
 
+async def test_an_error_of_the_database_is_its_own(bulk: Bulk, tmp_path: Path) -> None:
+    """What a cursor of SQLite raises is not taken for a damaged job file."""
+
+    def rows() -> Iterator[Any]:
+        yield ROWS[0]
+        raise sqlite3.OperationalError("no such table: devices")
+
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        await bulk.register(rows(), job=tmp_path / "job")
+
+
 async def test_rows_with_keys(bulk: Bulk, local: LocalNovu, database: sqlite3.Connection) -> None:
     """sqlite3.Row, and whatever else has keys."""
     database.row_factory = sqlite3.Row
