@@ -6,10 +6,9 @@ holds a device token or a webhook URL.
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
-
-import attrs
 
 from novu_async._converter import json_names
 from novu_async._endpoints import MAX_IDEMPOTENCY_KEY_CHARACTERS
@@ -22,11 +21,6 @@ T = TypeVar("T")
 RequestLike = UpdateSubscriberChannelRequestDto | Mapping[str, Any]
 """A request as callers may give it: the model, or a dict in snake_case or camelCase."""
 
-_TEXT_FIELDS = tuple(
-    field.name
-    for field in attrs.fields(ChannelCredentials)
-    if field.name not in ("device_tokens", "additional_properties")
-)
 _FIELD_NAMES = {
     cls: {**names, **{ours: ours for ours in names.values()}}
     for cls, names in (
@@ -55,7 +49,7 @@ def check_subscriber_id(value: object, argument: str = "subscriber_id") -> str:
     text = check_text(value, argument)
     if text in (".", ".."):
         raise InvalidRequestError(f"{argument} {text!r} would address another URL", argument)
-    if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in text):
+    if not text.isprintable() and any(unicodedata.category(c) == "Cc" for c in text):
         raise InvalidRequestError(f"{argument} must not have control characters", argument)
     return text
 
@@ -79,11 +73,16 @@ def check_device_token(value: object, argument: str = "token") -> str:
 
 def check_device_tokens(value: object, argument: str = "device_tokens") -> list[str]:
     """Return device tokens without repetitions, in the order of their first appearance."""
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+    if not isinstance(value, list) and (
+        isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable)
+    ):
         raise InvalidRequestError(
             f"{argument} must be a list of texts, not {_kind(value)}", argument
         )
-    tokens = [check_device_token(token, f"{argument}[{i}]") for i, token in enumerate(value)]
+    tokens = list(value)
+    for i, token in enumerate(tokens):
+        if not (isinstance(token, str) and token.isascii() and token.strip()):
+            check_device_token(token, f"{argument}[{i}]")
     return list(dict.fromkeys(tokens))
 
 
@@ -147,9 +146,8 @@ def check_writes_something(request: UpdateSubscriberChannelRequestDto, verb: str
 
 def _check_credentials(value: object) -> ChannelCredentials:
     fields = _read_fields(value, ChannelCredentials, "credentials")
-    for name in _TEXT_FIELDS:
-        text = fields.get(name)
-        if text is None:
+    for name, text in fields.items():
+        if text is None or name == "device_tokens":
             continue
         if not isinstance(text, str):
             raise InvalidRequestError(
@@ -165,9 +163,8 @@ def _check_credentials(value: object) -> ChannelCredentials:
 
 def _read_fields(value: object, cls: type[Any], argument: str) -> dict[str, Any]:
     if isinstance(value, cls):
-        names = _FIELD_NAMES[cls].values()
-        return {name: getattr(value, name) for name in names}
-    if not isinstance(value, Mapping):
+        return {name: getattr(value, name) for name in _FIELD_NAMES[cls].values()}
+    if not isinstance(value, (dict, Mapping)):
         raise InvalidRequestError(
             f"{argument} must be a dict or a {cls.__name__}, not {_kind(value)}", argument
         )

@@ -86,7 +86,7 @@ class Pipeline:
     ) -> Request:
         """Build a request; every argument of `options` is checked here."""
         self._timeout_of(options)
-        if not isinstance(options.retries, RetryConfig | EllipsisType | None):
+        if not (options.retries is ... or isinstance(options.retries, RetryConfig | None)):
             raise InvalidRequestError("retries must be a RetryConfig or None", "retries")
         server_url = options.server_url
         base = self.settings.server_url if server_url is None else check_server_url(server_url)
