@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONFLICT = 409
+_TOO_MANY = 429
 
 
 @frozen
@@ -50,7 +51,8 @@ class RetryConfig:
     - `retry_connection_errors`: also after a lost connection or a timeout.
     - `status_codes_override`: statuses such as `["429", "5XX"]` in place of the usual ones: 408,
       409 with a Retry-After, 425, 429, 500, 502, 503, 504.
-    - `max_attempts`: how often a call is sent in all; None leaves it to `max_elapsed_time`.
+    - `max_attempts`: how often a call is sent in all; None leaves it to `max_elapsed_time`. Where
+      the server itself asks to wait (409 or 429 with a Retry-After), only the time counts.
     """
 
     strategy: str
@@ -68,7 +70,7 @@ class RetryBudget:
     """Keeps one client's retries to a share of its calls, so that an outage is not multiplied.
 
     `capacity` retries may be made at once; every call that succeeds earns `refund` of a retry.
-    A 429 costs nothing: the pace already answers it.
+    Waits that the server asks for cost nothing.
     """
 
     def __init__(self, capacity: float = 100.0, refund: float = 0.1) -> None:
@@ -81,10 +83,8 @@ class RetryBudget:
         if self.left < self._capacity:
             self.left = min(self._capacity, self.left + self._refund)
 
-    def spend(self, error: BaseException | None) -> bool:
+    def spend(self) -> bool:
         """Take one retry out; False where none is left."""
-        if isinstance(error, APIError) and error.status_code == 429:
-            return True
         if self.left < 1:
             return False
         self.left -= 1
@@ -146,11 +146,14 @@ async def retry(
     def stop(state: RetryCallState) -> bool:
         error = _error_of(state)
         elapsed = clock.monotonic() - started
-        if config.max_attempts is not None and state.attempt_number >= config.max_attempts:
-            return True
         if elapsed + state.upcoming_sleep > config.backoff.max_elapsed_time / 1000:
             return True
-        return not budget.spend(error)
+        if _asks_to_wait(error):
+            return False
+        counted = state.attempt_number - sum(map(_asks_to_wait, tried))
+        if config.max_attempts is not None and counted >= config.max_attempts:
+            return True
+        return not budget.spend()
 
     def wait(state: RetryCallState) -> float:
         return make_wait(_error_of(state), state.attempt_number, config.backoff)
@@ -182,6 +185,12 @@ async def retry(
 
 def _error_of(state: RetryCallState) -> BaseException | None:
     return None if state.outcome is None else state.outcome.exception()
+
+
+def _asks_to_wait(error: BaseException | None) -> bool:
+    if not isinstance(error, APIError) or error.status_code not in (_CONFLICT, _TOO_MANY):
+        return False
+    return bool(error.retry_after)
 
 
 def _matches(status_code: int, code: str) -> bool:

@@ -301,14 +301,13 @@ async def test_a_client_has_a_budget_of_retries() -> None:
     assert (await fail(call)).attempts == 1
 
 
-async def test_the_budget_comes_back_with_success_and_ignores_429() -> None:
-    """Ten successes earn one retry; a rejection by the rate limit costs none."""
+async def test_the_budget_comes_back_with_success() -> None:
+    """Ten successes earn one retry."""
     budget = RetryBudget(capacity=2, refund=0.1)
-    assert [budget.spend(None) for _ in range(3)] == [True, True, False]
-    assert budget.spend(RateLimitError(status_code=429)) is True
+    assert [budget.spend() for _ in range(3)] == [True, True, False]
     for _ in range(11):
         budget.earn()
-    assert [budget.spend(None) for _ in range(2)] == [True, False]
+    assert [budget.spend() for _ in range(2)] == [True, False]
     for _ in range(1_000):
         budget.earn()
     assert budget.left == pytest.approx(2)
@@ -414,3 +413,14 @@ async def test_the_answer_of_a_retry_is_the_answer() -> None:
     answer = await call()
     assert answer.headers["x-number"] == "2"
     assert TOKEN not in repr(call.transport.sent)
+
+
+@pytest.mark.parametrize("status", [409, 429])
+async def test_waits_that_the_server_asks_for_are_bounded_by_time_alone(status: int) -> None:
+    """A key that is in progress for a minute, or a limit others use up, is no failed attempt."""
+    waiting = [reply(status, Retry_After="1")] * 60
+    call = script(*waiting, reply(), retries=backoff(max_attempts=2))
+    assert (await call()).status == 200
+    assert call.clock.slept == [1.0] * 60
+    error = await fail(script(*waiting, reply(500), retries=backoff(max_attempts=2)))
+    assert error.attempts == 62
