@@ -50,6 +50,7 @@ class Bulk:
         progress: OnProgress | None = None,
         verify: bool = False,
         stop_after: int = 10,
+        patience: float = 60.0,
         grace: float = 10.0,
     ) -> Report:
         """Write all records, merged per subscriber, provider and integration; return the Report.
@@ -72,6 +73,8 @@ class Bulk:
         - `verify`: afterwards read back what was written; what is not there counts as failed.
         - `stop_after`: the job is stopped after so many failures in a row that are not the rows'
           own: no server, or no integration for anything of a provider.
+        - `patience`: for so many seconds a server that has answered before may be in trouble; rows
+          that met it then are sent once more at the end.
         - `grace`: on cancellation, how long requests under way may take to finish, in seconds.
 
         Raises InvalidRequestError for a source that is no use as a whole, ConfigurationError for a
@@ -90,6 +93,7 @@ class Bulk:
                 operation=operation,
                 concurrency=concurrency,
                 stop_after=stop_after,
+                patience=patience,
                 progress=progress,
                 rate_limit=self._rate_limit,
             )
@@ -104,6 +108,7 @@ class Bulk:
         window: int = 1000,
         on_missing_subscriber: OnMissing = "raise",
         stop_after: int = 10,
+        patience: float = 60.0,
     ) -> AsyncGenerator[Outcome, None]:
         """Write records as they come, also from an endless source, and yield each row's Outcome.
 
@@ -121,6 +126,7 @@ class Bulk:
             concurrency=concurrency,
             window=window,
             stop_after=stop_after,
+            patience=patience,
         )
         async with aclosing(flow.outcomes()) as outcomes:
             async for outcome in outcomes:
@@ -135,6 +141,7 @@ class Bulk:
         failures: str | os.PathLike[str] | None = None,
         progress: OnProgress | None = None,
         stop_after: int = 10,
+        patience: float = 60.0,
         grace: float = 10.0,
     ) -> Report:
         """Read back what the records say, write nothing, and report what is not stored.
@@ -150,6 +157,7 @@ class Bulk:
             failures=failures,
             progress=progress,
             stop_after=stop_after,
+            patience=patience,
             grace=grace,
         )
 

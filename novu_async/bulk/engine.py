@@ -18,7 +18,7 @@ from novu_async.bulk.reasons import explain
 from novu_async.bulk.records import Operation
 from novu_async.bulk.report import Phase, Progress
 from novu_async.bulk.sending import Result
-from novu_async.bulk.stops import StopRule
+from novu_async.bulk.stops import OUTAGE_PAUSE_SECONDS, StopRule, is_silence
 from novu_async.bulk.thread import Thread
 from novu_async.errors import CallError, NovuError
 
@@ -44,6 +44,7 @@ class Engine:
         operation: Operation,
         concurrency: int,
         stop_after: int,
+        patience: float,
         together: bool = False,
         reads_back: bool = False,
         progress: Callable[[Progress], Any] | None = None,
@@ -61,9 +62,9 @@ class Engine:
         self._progress = progress
         self._rate_limit = rate_limit
         self._clock = clock or Clock()
-        self._rule = StopRule(stop_after)
-        self._queue: asyncio.Queue[list[Write] | None] = asyncio.Queue(concurrency * 2)
-        self._last_subscriber: str | None = None
+        self._rule = StopRule(stop_after, patience)
+        self._deferred = 0
+        self._puts_off = True
         self._unrecorded: list[Settled] = []
         self._stopping = False
         self._ended = asyncio.Event()
@@ -94,9 +95,7 @@ class Engine:
         self._began = self._recorded_at = self._clock.monotonic()
         self._counts = await self._thread.run(self._journal.counts)
         try:
-            await self._run_tasks()
-            if not self._stopping:
-                self._settle_all(self._rule.finish())
+            await self._run_twice()
         except ExceptionGroup as group:
             error = _first(group)
             raise error from error.__cause__
@@ -104,7 +103,20 @@ class Engine:
             await self._record()
             self._report()
 
+    async def _run_twice(self) -> None:
+        """Send everything, then once more what met a server in trouble."""
+        for self._puts_off in (True, False):
+            await self._run_tasks()
+            if self._stopping:
+                return
+            self._settle_all(self._rule.finish())
+            if not self._deferred or self._rule.cause is not None:
+                return
+
     async def _run_tasks(self) -> None:
+        self._ended, self._due = asyncio.Event(), asyncio.Event()
+        self._queue: asyncio.Queue[list[Write] | None] = asyncio.Queue(self._concurrency * 2)
+        self._last_subscriber: str | None = None
         async with asyncio.TaskGroup() as group:
             group.create_task(self._feed())
             group.create_task(self._keep_recording())
@@ -160,18 +172,28 @@ class Engine:
             results = await self._send(writes)
         except NovuError as error:
             self._requests += error.attempts if isinstance(error, CallError) else 1
+            now = self._clock.monotonic()
             for write in writes:
-                self._settle_all(self._rule.failed(write, error, begun))
+                self._settle_all(self._rule.failed(write, error, begun, now))
             if self._rule.cause is not None:
                 self.stop()
+            elif self._rule.is_outage:
+                await self._wait_a_little()
         else:
             for write, result in zip(writes, results, strict=True):
                 self._requests += result.requests
                 self._settle_all(self._rule.succeeded(write, begun))
                 self._settle(write, result)
 
+    async def _wait_a_little(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), OUTAGE_PAUSE_SECONDS)
+
     def _settle_all(self, failed: list[tuple[Write, NovuError]]) -> None:
         for write, error in failed:
+            if self._puts_off and is_silence(error):
+                self._deferred += 1
+                continue
             failure = explain(error)
             self._unrecorded += [Settled(row, FAILED, failure) for row in write.row_ids]
             self._count(len(write.row_ids), FAILED)

@@ -21,27 +21,40 @@ Suspect = tuple[Write, NovuError]
 Subject = tuple[str, ...]
 
 
+OUTAGE_PAUSE_SECONDS = 2.0
+
+
 @define
 class StopRule:
     """Holds back failures that may be the whole job's, until that is known.
 
-    A refused key stops the job at once; a server that is gone, or a provider without integration,
-    after `stop_after` failures with no success in between. What was held back then is not failed:
-    it waits for the next run. A write that was begun after a failure and is answered shows that the
-    failure was its row's own: it is handed out then.
+    A refused key stops the job at once. So does a provider without integration, or a server that
+    never answered, after `stop_after` failures with no success in between. A server that did answer
+    before may be silent for `patience` seconds, as while it is restarted.
+
+    What is held back when the job stops is not failed: it waits for the next run. A write that was
+    begun after a failure and is answered shows that the failure was its row's own: it is handed out
+    then. `now` is in seconds, of any clock that does not jump.
     """
 
     stop_after: int
+    patience: float = 0.0
     cause: NovuError | None = None
     _held: dict[Subject, list[tuple[int, Suspect]]] = field(factory=dict, init=False)
     _in_a_row: Counter[Subject] = field(factory=Counter, init=False)
     _proven: set[Subject] = field(factory=set, init=False)
     _failures: int = field(default=0, init=False)
     _answered: bool = field(default=False, init=False)
+    _silent_since: float = field(default=0.0, init=False)
 
     def begin(self) -> int:
         """Return a mark of this moment, for a write that is begun now."""
         return self._failures
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the server is silent, so that it is better to wait before the next write."""
+        return self._in_a_row[_SERVER] >= self.stop_after
 
     def succeeded(self, write: Write, begun: int) -> list[Suspect]:
         """Take in a success; return the failures that turn out to be their rows' own."""
@@ -50,7 +63,7 @@ class StopRule:
         held = [suspect for _, suspect in self._held.pop(subject, [])]
         return self._take_answer(begun) + held
 
-    def failed(self, write: Write, error: NovuError, begun: int) -> list[Suspect]:
+    def failed(self, write: Write, error: NovuError, begun: int, now: float) -> list[Suspect]:
         """Take in a failure; return those that are their rows' own. May set `cause`."""
         self._failures += 1
         if isinstance(error, _AT_ONCE):
@@ -62,12 +75,20 @@ class StopRule:
             return [*own, (write, error)]
         self._held.setdefault(subject, []).append((self._failures, (write, error)))
         self._in_a_row[subject] += 1
-        if self._in_a_row[subject] >= self.stop_after:
+        if self._is_enough(subject, now):
             self.cause = self.cause or error
         return own
 
+    def _is_enough(self, subject: Subject, now: float) -> bool:
+        if self._in_a_row[subject] == 1 and subject == _SERVER:
+            self._silent_since = now
+        if self._in_a_row[subject] < self.stop_after:
+            return False
+        is_patient = subject == _SERVER and self._answered
+        return not is_patient or now - self._silent_since >= self.patience
+
     def finish(self) -> list[Suspect]:
-        """Return what is still held back, as failed, at the end of a job that was not stopped.
+        """Return what is still held back, as the rows' own, where the job was not stopped.
 
         A job that the server never answered is not finished: `cause` says why.
         """
@@ -76,7 +97,8 @@ class StopRule:
             self.cause = self.cause or silent[-1][1][1]
         if self.cause is not None:
             return []
-        return [suspect for held in self._held.values() for _, suspect in held]
+        held, self._held = self._held, {}
+        return [suspect for suspects in held.values() for _, suspect in suspects]
 
     def _take_answer(self, begun: int) -> list[Suspect]:
         self._answered = True
@@ -86,8 +108,13 @@ class StopRule:
         return [suspect for number, suspect in held if number <= begun]
 
 
+def is_silence(error: NovuError) -> bool:
+    """Tell whether an error says nothing about its row: no answer, or none that is one."""
+    return isinstance(error, _SILENT)
+
+
 def _subject_of(write: Write, error: NovuError) -> Subject | None:
-    if isinstance(error, _SILENT):
+    if is_silence(error):
         return _SERVER
     if isinstance(error, errors.IntegrationNotFoundError):
         return _integration_of(write)

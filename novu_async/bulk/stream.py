@@ -11,6 +11,7 @@ from itertools import groupby
 
 from attrs import define
 
+from novu_async._clock import Clock
 from novu_async.bulk.plan import Stored, Write, channel_key, make_writes, mark_duplicates
 from novu_async.bulk.readers import FileSource, IterableSource, Source
 from novu_async.bulk.reading import read_all
@@ -18,7 +19,7 @@ from novu_async.bulk.reasons import Failure, explain
 from novu_async.bulk.records import Invalid, Row
 from novu_async.bulk.report import Outcome, Report
 from novu_async.bulk.sending import Result, Sender
-from novu_async.bulk.stops import StopRule
+from novu_async.bulk.stops import OUTAGE_PAUSE_SECONDS, StopRule
 from novu_async.errors import BulkError, CallError, NovuError
 
 _SOME_ROWS = 200
@@ -41,7 +42,14 @@ class Flow:
     """One stream under way: a reader, workers, and the outcomes that are not taken yet."""
 
     def __init__(
-        self, source: Source, sender: Sender, *, concurrency: int, window: int, stop_after: int
+        self,
+        source: Source,
+        sender: Sender,
+        *,
+        concurrency: int,
+        window: int,
+        stop_after: int,
+        patience: float,
     ) -> None:
         self._source = source
         self._sender = sender
@@ -51,7 +59,8 @@ class Flow:
         self._busy: set[str] = set()
         self._ready: asyncio.Queue[str | None] = asyncio.Queue()
         self._outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
-        self._rule = StopRule(stop_after)
+        self._rule = StopRule(stop_after, patience)
+        self._clock = Clock()
         self._counts = Counts()
 
     async def outcomes(self) -> AsyncGenerator[Outcome, None]:
@@ -140,7 +149,7 @@ class Flow:
             (result,) = await self._sender.send([write])
         except NovuError as error:
             self._counts.requests += error.attempts if isinstance(error, CallError) else 1
-            self._rule.failed(write, error, begun)
+            self._rule.failed(write, error, begun, self._clock.monotonic())
             result = Result(0, explain(error))
             if self._rule.cause is not None:
                 self._end()
@@ -149,6 +158,8 @@ class Flow:
             self._rule.succeeded(write, begun)
         for row in rows:
             self._settle(row, result.failure or result.missing.get(row.token or ""))
+        if self._rule.is_outage and self._rule.cause is None:
+            await self._clock.sleep(OUTAGE_PAUSE_SECONDS)
 
     def _settle(self, row: Row, failure: Failure | None) -> None:
         if failure is None:

@@ -7,13 +7,12 @@ import pytest
 
 from novu_async import Novu
 from novu_async.bulk import Bulk
-from novu_async.testing import LocalNovu
 
 
 @pytest.fixture
-def bulk(novu: Novu, local: LocalNovu) -> Bulk:
+def bulk(novu: Novu) -> Bulk:
     """Bulk jobs on `local`."""
-    return Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: novu.rate_limit)
+    return novu.bulk
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ async def stop_midway(bulk: Bulk, job: Path, local: LocalNovu) -> Report:
     """Run a job whose key is refused after some writes."""
     local.faults.next("error_503", times=1000, after=15)
     with pytest.raises(BulkError, match="run it again") as caught:
-        await bulk.register(ROWS, job=job, concurrency=2, stop_after=3)
+        await bulk.register(ROWS, job=job, concurrency=2, stop_after=3, patience=0)
     local.faults.reset()
     report: Report = caught.value.report
     assert 0 < report.done < 120

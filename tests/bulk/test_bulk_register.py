@@ -13,21 +13,25 @@ from pathlib import Path
 import pytest
 
 from novu_async import Novu
-from novu_async.bulk import Bulk, DeviceToken, Progress, WebhookUrl, read_csv, read_file
+from novu_async.bulk import (
+    Bulk,
+    DeviceToken,
+    Progress,
+    WebhookUrl,
+    read_csv,
+    read_file,
+    read_outcomes,
+)
 from novu_async.bulk.records import Operation
 from novu_async.errors import BulkError, InvalidRequestError
 from novu_async.testing import LocalNovu
+from novu_async.utils import BackoffStrategy, RetryConfig
 
 pytestmark = pytest.mark.anyio
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "device_tokens.csv"
 
 Write = Callable[..., Path]
-
-
-def bulk_of(novu: Novu, local: LocalNovu) -> Bulk:
-    """Make bulk jobs on a client."""
-    return Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: novu.rate_limit)
 
 
 def writes_of(local: LocalNovu) -> list[str]:
@@ -75,7 +79,7 @@ async def test_no_two_requests_for_one_subscriber_at_once() -> None:
         Novu(api_key=local.api_key, server_url=local.url) as novu,
     ):
         rows = [(f"u{i % 7}", f"{['fcm', 'apns', 'expo'][i % 3]}", f"t{i}") for i in range(300)]
-        report = await bulk_of(novu, local).register(rows)
+        report = await novu.bulk.register(rows)
         assert report.done == 300
         stored = [
             t
@@ -98,7 +102,7 @@ async def test_a_failed_row_stops_nothing_and_can_be_fed_back(write: Write, tmp_
         )
         columns = {"subscriber_id": "external_id", "provider_id": "platform", "token": "device"}
         failures = tmp_path / "failed.csv"
-        bulk = bulk_of(novu, local)
+        bulk = novu.bulk
         report = await bulk.register(read_csv(path, columns=columns), failures=failures)
         assert (report.done, report.failed, report.invalid) == (1, 2, 2)
         assert [(f.reason, f.count, f.lines) for f in report.failures] == [
@@ -155,7 +159,7 @@ async def test_each_row_of_a_refused_write_has_its_own_outcome() -> None:
         Novu(api_key=local.api_key, server_url=local.url) as novu,
     ):
         rows = [("full", "fcm", f"t{i}") for i in range(101)] + [("u", "fcm", "t")]
-        report = await bulk_of(novu, local).register(rows)
+        report = await novu.bulk.register(rows)
         assert (report.done, report.failed) == (1, 101)
         assert report.failures[0].reason == "too many device tokens in the channel"
 
@@ -218,7 +222,7 @@ async def test_missing_subscribers_can_be_created() -> None:
         Novu(api_key=local.api_key, server_url=local.url) as novu,
     ):
         rows = [("known", "fcm", "a"), ("new", "fcm", "b"), ("new", "apns", "c")]
-        report = await bulk_of(novu, local).register(rows, on_missing_subscriber="create")
+        report = await novu.bulk.register(rows, on_missing_subscriber="create")
         assert report.done == 3
         assert local.device_tokens("new", "fcm") == ["b"]
         assert local.device_tokens("new", "apns") == ["c"]
@@ -233,7 +237,7 @@ async def test_integrations_are_kept_apart() -> None:
         local.add_integration("fcm", identifier="fcm-eu")
         local.add_integration("fcm", identifier="fcm-us")
         rows = [DeviceToken("u", "fcm", "a", "fcm-eu"), DeviceToken("u", "fcm", "a", "fcm-us")]
-        report = await bulk_of(novu, local).register(rows, verify=True)
+        report = await novu.bulk.register(rows, verify=True)
         assert (report.writes, report.done, report.verified) == (2, 2, 2)
         assert len(local.subscribers["u"]["channels"]) == 2
 
@@ -254,7 +258,7 @@ async def test_a_refused_key_stops_the_job_at_once(local: LocalNovu) -> None:
     """Nothing failed, everything waits, and the error has the report."""
     async with Novu(api_key="wrong", server_url=local.url) as novu:
         with pytest.raises(BulkError, match="API Key not found") as caught:
-            await bulk_of(novu, local).register([(f"u{i}", "fcm", "t") for i in range(1000)])
+            await novu.bulk.register([(f"u{i}", "fcm", "t") for i in range(1000)])
     assert len(local.requests) <= 64
     report = caught.value.report
     assert (report.waiting, report.failed, report.done) == (1000, 0, 0)
@@ -281,18 +285,53 @@ async def test_a_provider_without_integration_stops_the_job_soon() -> None:
     ):
         rows = [(f"u{i}", "fcm", "t") for i in range(1000)]
         with pytest.raises(BulkError, match="do not have active fcm integration") as caught:
-            await bulk_of(novu, local).register(rows)
+            await novu.bulk.register(rows)
         assert caught.value.report.failed == 0
         assert len(local.requests) < 100
 
 
-async def test_a_few_faults_are_the_rows_own(local: LocalNovu, novu: Novu) -> None:
-    """Without retries each fault fails its row, as retryable; the job goes on."""
-    local.faults.next("error_503", times=3)
+async def test_rows_that_met_a_server_in_trouble_are_sent_once_more(
+    bulk: Bulk, local: LocalNovu
+) -> None:
+    """At the end of the job the trouble is often over; nothing of it is left in the report."""
+    local.faults.next("error_503", times=30, after=5)
+    rows = [(f"u{i}", "fcm", "t") for i in range(80)]
+    report = await bulk.register(rows, concurrency=2, stop_after=100)
+    assert (report.done, report.failed, report.ok) == (80, 0, True)
+    assert report.requests >= 110
+
+
+async def test_trouble_that_stays_is_the_rows_own(bulk: Bulk, local: LocalNovu) -> None:
+    """What fails again is failed, as retryable; the others are done."""
+    local.faults.next("error_503", times=100, subscriber_id="u7")
+    local.faults.next("overwritten", times=100, subscriber_id="u9")
     rows = [(f"u{i}", "fcm", "t") for i in range(50)]
-    report = await bulk_of(novu, local).register(rows, concurrency=2)
-    assert (report.done, report.failed) == (47, 3)
-    assert report.failures[0].retryable
+    report = await bulk.register(rows, concurrency=2)
+    assert (report.done, report.failed) == (48, 2)
+    assert [(one.reason, one.retryable) for one in report.failures] == [
+        ("acknowledged but not stored", True),
+        ("status 503", True),
+    ]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_no_row_is_lost_under_random_faults(seed: int, tmp_path: Path) -> None:
+    """After any mixture of faults every done row is stored, and every other is in the report."""
+    patient = RetryConfig("backoff", BackoffStrategy(1, 5, 1.5, 60_000))
+    async with (
+        LocalNovu() as local,
+        Novu(api_key=local.api_key, server_url=local.url, retries=patient) as novu,
+    ):
+        local.faults.random(0.2, seed=seed)
+        rows = [(f"u{i % 90}", "fcm", f"t{i}") for i in range(270)]
+        report = await novu.bulk.register(rows, job=tmp_path / "job", concurrency=16)
+        local.faults.stop()
+        assert report.done + report.failed == 270
+        assert report.done > 200
+        for outcome in read_outcomes(tmp_path / "job"):
+            assert isinstance(outcome.record, DeviceToken)
+            stored = local.device_tokens(outcome.record.subscriber_id, "fcm")
+            assert (outcome.record.token in stored) or not outcome.ok
 
 
 async def test_progress_adds_up(bulk: Bulk) -> None:
@@ -392,6 +431,6 @@ async def test_one_subscriber_with_very_many_rows(operation: Operation) -> None:
         Novu(api_key=local.api_key, server_url=local.url) as novu,
     ):
         rows = [("u", "fcm", f"t{i}") for i in range(5000)] + [("v", "fcm", "t")]
-        report = await bulk_of(novu, local).register(rows, operation=operation)
+        report = await novu.bulk.register(rows, operation=operation)
         assert report.done == 5001
         assert local.device_tokens("u", "fcm") == [f"t{i}" for i in range(5000)]

@@ -21,7 +21,7 @@ def write(number: int = 0, provider_id: str = "fcm") -> Write:
 def test_a_refused_key_stops_at_once(error: NovuError) -> None:
     """No row failed by it: all wait for the next run."""
     rule = StopRule(10)
-    assert rule.failed(write(), error, 0) == []
+    assert rule.failed(write(), error, 0, 0.0) == []
     assert rule.cause is error
     assert rule.finish() == []
 
@@ -32,11 +32,27 @@ def test_a_refused_key_stops_at_once(error: NovuError) -> None:
 def test_a_silent_server_stops_after_so_many(error: NovuError) -> None:
     """The failures in a row are held back, and none of them is a row's own."""
     rule = StopRule(3)
-    assert rule.failed(write(1), error, 0) == rule.failed(write(2), error, 0) == []
+    assert rule.failed(write(1), error, 0, 0.0) == rule.failed(write(2), error, 0, 0.0) == []
     assert rule.cause is None
-    assert rule.failed(write(3), error, 0) == []
+    assert rule.failed(write(3), error, 0, 0.0) == []
     assert rule.cause is error
     assert rule.finish() == []
+
+
+def test_a_server_that_answered_before_may_be_silent_for_a_while() -> None:
+    """It is stopped at, only after so many failures and so many seconds without an answer."""
+    rule = StopRule(2, patience=30.0)
+    error = errors.ServerError()
+    rule.succeeded(write(), 0)
+    for now in (100.0, 101.0, 129.9):
+        rule.failed(write(), error, rule.begin(), now)
+    assert rule.is_outage
+    assert rule.cause is None
+    rule.succeeded(write(), rule.begin())
+    assert not rule.is_outage
+    rule.failed(write(), error, rule.begin(), 200.0)
+    rule.failed(write(), error, rule.begin(), 230.0)
+    assert rule.cause is error
 
 
 @pytest.mark.parametrize("answer", [None, errors.SubscriberNotFoundError()])
@@ -45,12 +61,12 @@ def test_an_answer_in_between_starts_again(answer: NovuError | None) -> None:
     rule = StopRule(2)
     error = errors.ServerError()
     for number in range(5):
-        assert rule.failed(write(number), error, rule.begin()) == []
+        assert rule.failed(write(number), error, rule.begin(), 0.0) == []
         begun = rule.begin()
         if answer is None:
             assert rule.succeeded(write(9), begun) == [(write(number), error)]
         else:
-            own = rule.failed(write(9), answer, begun)
+            own = rule.failed(write(9), answer, begun, 0.0)
             assert own == [(write(number), error), (write(9), answer)]
     assert rule.cause is None
 
@@ -60,10 +76,10 @@ def test_an_answer_to_an_earlier_write_proves_nothing() -> None:
     rule = StopRule(2)
     error = errors.APIConnectionError()
     early = rule.begin()
-    rule.failed(write(1), error, early)
+    rule.failed(write(1), error, early, 0.0)
     assert rule.succeeded(write(2), early) == []
-    rule.failed(write(3), error, early)
-    rule.failed(write(4), error, rule.begin())
+    rule.failed(write(3), error, early, 0.0)
+    rule.failed(write(4), error, rule.begin(), 0.0)
     assert rule.cause is error
     assert rule.finish() == []
 
@@ -74,7 +90,7 @@ def test_a_provider_without_integration_stops_the_job() -> None:
     for number in range(3):
         assert rule.succeeded(write(9, "apns"), rule.begin()) == []
         assert rule.cause is None
-        rule.failed(write(number), errors.IntegrationNotFoundError(), rule.begin())
+        rule.failed(write(number), errors.IntegrationNotFoundError(), rule.begin(), 0.0)
     assert isinstance(rule.cause, errors.IntegrationNotFoundError)
 
 
@@ -83,7 +99,7 @@ def test_an_integration_that_has_worked_stops_nothing() -> None:
     rule = StopRule(1)
     error = errors.IntegrationNotFoundError()
     rule.succeeded(write(), 0)
-    assert rule.failed(write(1), error, 0) == [(write(1), error)]
+    assert rule.failed(write(1), error, 0, 0.0) == [(write(1), error)]
     assert rule.cause is None
 
 
@@ -91,9 +107,9 @@ def test_the_end_hands_out_what_was_held_back() -> None:
     """Too few failures to judge are their rows' own at the end."""
     rule = StopRule(9)
     missing, silent = errors.IntegrationNotFoundError(), errors.APIConnectionError()
-    rule.failed(write(1, "expo"), missing, 0)
+    rule.failed(write(1, "expo"), missing, 0, 0.0)
     rule.succeeded(write(2), 0)
-    rule.failed(write(3), silent, 0)
+    rule.failed(write(3), silent, 0, 0.0)
     assert rule.finish() == [(write(1, "expo"), missing), (write(3), silent)]
     assert rule.cause is None
 
@@ -101,7 +117,7 @@ def test_the_end_hands_out_what_was_held_back() -> None:
 def test_a_short_job_that_got_no_answer_at_all_is_stopped() -> None:
     """Its rows wait, however few they are."""
     rule = StopRule(9)
-    rule.failed(write(1), errors.APIConnectionError("refused"), 0)
+    rule.failed(write(1), errors.APIConnectionError("refused"), 0, 0.0)
     assert rule.finish() == []
     assert str(rule.cause) == "refused"
 
