@@ -110,6 +110,7 @@ class Engine:
             if self._stopping:
                 return
             self._settle_all(self._rule.finish())
+            await self._record()
             if not self._deferred or self._rule.cause is not None:
                 return
 

@@ -297,8 +297,8 @@ async def test_rows_that_met_a_server_in_trouble_are_sent_once_more(
     local.faults.next("error_503", times=30, after=5)
     rows = [(f"u{i}", "fcm", "t") for i in range(80)]
     report = await bulk.register(rows, concurrency=2, stop_after=100)
-    assert (report.done, report.failed, report.ok) == (80, 0, True)
-    assert report.requests >= 110
+    assert (report.done, report.failed, report.requests) == (80, 0, 110)
+    assert report.ok
 
 
 async def test_trouble_that_stays_is_the_rows_own(bulk: Bulk, local: LocalNovu) -> None:
