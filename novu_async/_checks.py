@@ -99,12 +99,12 @@ def check_idempotency_key(value: object) -> str:
 
 
 def check_header_value(value: object, argument: str) -> str:
-    """Return a header value that is one line of visible Latin-1 characters, spaces and tabs."""
+    """Return a header value that is one line of printable ASCII characters and tabs."""
     if not isinstance(value, str):
         raise InvalidRequestError(f"{argument} must be a text, not {_kind(value)}", argument)
-    if not all(c == "\t" or " " <= c <= "~" or "\xa0" <= c <= "\xff" for c in value):
+    if not all(c == "\t" or " " <= c <= "~" for c in value):
         raise InvalidRequestError(
-            f"{argument} must be one line of Latin-1 characters, to be sent as a header", argument
+            f"{argument} must be one line of ASCII characters, to be sent as a header", argument
         )
     return value
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from novu_async._clock import Clock
+from novu_async.errors import ClientClosedError
 
 _POLITE = 16
 """Requests in flight as long as the state of the bucket is not known."""
@@ -124,9 +125,17 @@ class Gate:
         try:
             await waiter
         except BaseException:
-            if waiter.done() and not waiter.cancelled():
-                self.lost()
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.lost()  # it had passed just before it was cancelled
             raise
+
+    def close(self) -> None:
+        """Turn away everybody who waits."""
+        for lane in self._lanes:
+            while lane:
+                waiter = lane.popleft()
+                if not waiter.done():
+                    waiter.set_exception(ClientClosedError("the client was closed"))
 
     def lost(self) -> None:
         """Count a request that ended without an answer."""

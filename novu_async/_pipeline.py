@@ -4,7 +4,7 @@ import asyncio
 import copy
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import EllipsisType
 from typing import Any
 
@@ -140,27 +140,50 @@ class Pipeline:
         try:
             reply = await attempt(1)
         except CallError as error:
-            if config is None or config.strategy == "none" or not is_retried(error, config):
-                self._give_up(error)
-                raise
-            try:
-                return await retry(
-                    error,
-                    attempt,
-                    config,
-                    started=started,
-                    clock=self.clock,
-                    budget=self._budget,
-                    on_retry=self._will_retry,
-                )
-            except CallError as last:
-                self._give_up(last)
-                raise
+            reply = await self._go_on(error, attempt, config, started)
         self._budget.earn()
         return reply
 
+    async def _go_on(
+        self,
+        error: CallError,
+        attempt: Callable[[int], Awaitable[Reply]],
+        config: RetryConfig | None,
+        started: float,
+    ) -> Reply:
+        """Retry a call whose first attempt failed, or raise its error."""
+        try:
+            if config is None or config.strategy == "none" or not is_retried(error, config):
+                raise error
+            return await retry(
+                error,
+                attempt,
+                config,
+                started=started,
+                monotonic=self.clock.monotonic,
+                sleep=self._sleep,
+                budget=self._budget,
+                on_retry=self._will_retry,
+            )
+        except CallError as last:
+            logger.warning("gave up: %s", last, extra={"novu_attempts": last.attempts})
+            raise
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait before a retry, unless the client is closed meanwhile."""
+        sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
+        self.keep(sleeping)
+        try:
+            await sleeping
+        except asyncio.CancelledError:
+            if self._transport.closed and sleeping.cancelled():
+                self._transport.check_usable()  # raises ClientClosedError
+            raise
+
     async def aclose(self) -> None:
         """Cut off what is still under way and close the connections."""
+        self._transport.closed = True
+        self.gate.close()
         unfinished = [task for task in self._unfinished if not task.done()]
         for task in unfinished:
             task.cancel()
@@ -184,14 +207,13 @@ class Pipeline:
         except BaseException:
             if paced:
                 self.gate.lost()
+            self._log_attempt(request, "no answer")
             raise
         error = _wire.read_error(request, reply, self.clock.wall())
         if paced:
             stop = (error.retry_after or 1.0) if isinstance(error, RateLimitError) else None
             self.gate.observe(reply.headers, stop)
-        if logger.isEnabledFor(logging.DEBUG):
-            info = request.info
-            logger.debug("%s %s: %s", info.method, info.path, reply.status)
+        self._log_attempt(request, reply.status)
         if error is not None:
             raise error
         return reply
@@ -231,5 +253,6 @@ class Pipeline:
     def _will_retry(self, error: CallError, wait: float) -> None:
         logger.debug("%s; next attempt in %.2f s", error, wait)
 
-    def _give_up(self, error: CallError) -> None:
-        logger.warning("gave up: %s", error, extra={"novu_attempts": error.attempts})
+    def _log_attempt(self, request: Request, outcome: object) -> None:
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s %s: %s", request.info.method, request.info.path, outcome)

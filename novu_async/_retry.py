@@ -5,14 +5,20 @@ own, because one that is shared between tasks mixes up their errors.
 """
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from attrs import field, frozen
+from attrs.validators import in_
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from novu_async._clock import Clock
-from novu_async.errors import APIConnectionError, APIError, APITimeoutError, CallError
+from novu_async.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    CallError,
+    ReplyTooLargeError,
+)
 
 T = TypeVar("T")
 
@@ -25,7 +31,7 @@ _TOO_MANY = 429
 class BackoffStrategy:
     """How long to wait between attempts; all durations are milliseconds.
 
-    The n-th wait is random between zero and `initial_interval * exponent ** n`, at most
+    The n-th wait is random between zero and `initial_interval * exponent ** (n - 1)`, at most
     `max_interval`. With `jitter_ms` it is that interval itself plus up to `jitter_ms`. A
     Retry-After of the server wins over both. A call gives up when the next wait would end more
     than `max_elapsed_time` after its start.
@@ -43,6 +49,10 @@ class BackoffStrategy:
             raise ValueError("jitter_ms must be >= 0")
 
 
+def _as_codes(codes: Iterable[object] | None) -> list[str] | None:
+    return [str(code) for code in codes or ()] or None
+
+
 @frozen
 class RetryConfig:
     """Which failures are sent again.
@@ -55,10 +65,10 @@ class RetryConfig:
       the server itself asks to wait (409 or 429 with a Retry-After), only the time counts.
     """
 
-    strategy: str
+    strategy: str = field(validator=in_(("backoff", "none")))
     backoff: BackoffStrategy
     retry_connection_errors: bool = True
-    status_codes_override: list[str] | None = None
+    status_codes_override: list[str] | None = field(default=None, converter=_as_codes)
     max_attempts: int | None = None
 
 
@@ -93,6 +103,8 @@ class RetryBudget:
 
 def is_retried(error: BaseException, config: RetryConfig) -> bool:
     """Tell whether an error is worth another attempt."""
+    if isinstance(error, ReplyTooLargeError):
+        return False  # the call was carried out, and the next answer would be as large
     if isinstance(error, APIConnectionError):
         return config.retry_connection_errors
     if not isinstance(error, APIError) or error.replayed:
@@ -108,8 +120,10 @@ def make_wait(error: BaseException | None, attempts: int, backoff: BackoffStrate
     """Return the seconds to wait after the given number of failed attempts."""
     if isinstance(error, APIError) and error.retry_after is not None:
         return error.retry_after
-    # the exponent is bounded, so that it cannot overflow after a thousand attempts
-    interval = backoff.initial_interval * backoff.exponent ** min(attempts - 1, 64)
+    try:
+        interval = backoff.initial_interval * backoff.exponent ** min(attempts - 1, 64)
+    except OverflowError:
+        interval = backoff.max_interval
     interval = min(interval, backoff.max_interval)
     if backoff.jitter_ms is not None:
         return (interval + random.uniform(0, backoff.jitter_ms)) / 1000  # noqa: S311
@@ -122,7 +136,8 @@ async def retry(
     config: RetryConfig,
     *,
     started: float,
-    clock: Clock,
+    monotonic: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]],
     budget: RetryBudget,
     on_retry: Callable[[CallError, float], None],
 ) -> T:
@@ -145,7 +160,7 @@ async def retry(
 
     def stop(state: RetryCallState) -> bool:
         error = _error_of(state)
-        elapsed = clock.monotonic() - started
+        elapsed = monotonic() - started
         if elapsed + state.upcoming_sleep > config.backoff.max_elapsed_time / 1000:
             return True
         if _asks_to_wait(error):
@@ -165,7 +180,7 @@ async def retry(
             on_retry(error, state.upcoming_sleep)
 
     controller = AsyncRetrying(
-        sleep=clock.sleep,
+        sleep=sleep,
         stop=stop,
         wait=wait,
         retry=retry_if_exception(lambda error: is_retried(error, config)),
@@ -178,7 +193,7 @@ async def retry(
         error.attempts = len(tried) + 1
         if tried:
             error.may_have_applied |= any(earlier.may_have_applied for earlier in tried)
-            seconds = clock.monotonic() - started
+            seconds = monotonic() - started
             error.add_note(f"tried {error.attempts} times in {seconds:.1f} s: {_summary(tried)}")
         raise
 

@@ -47,9 +47,9 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     """Replace every secret in a text, as it is and as JSON writes it, by its fingerprint.
 
     The longest go first, so that a token which is part of another one leaves nothing behind.
-    What is shorter than four characters is no secret, and replacing it would garble the text.
+    What is shorter than six characters is no secret, and replacing it would garble the text.
     """
-    for secret in sorted({s for s in secrets if len(s) >= 4}, key=len, reverse=True):
+    for secret in sorted({s for s in secrets if len(s) >= 6}, key=len, reverse=True):
         for form in {
             secret,
             json.dumps(secret)[1:-1],

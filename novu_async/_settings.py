@@ -6,7 +6,7 @@ import re
 import ssl as ssl_module
 from collections.abc import Mapping
 from types import EllipsisType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -26,6 +26,9 @@ _RESERVED_HEADERS = frozenset(
     {"authorization", "content-length", "content-type", "host", "idempotency-key"}
     | {"transfer-encoding", "connection"}
 )
+
+
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
@@ -78,15 +81,27 @@ def make_settings(
         timeout=_check_positive(timeout, "timeout"),
         max_connections=_check_count(max_connections, "max_connections"),
         max_reply_bytes=_check_count(max_reply_bytes, "max_reply_bytes"),
-        proxy=proxy or (_find_proxy(url) if trust_env else None),
-        ssl=ssl,
+        proxy=_check_proxy(proxy) or (_find_proxy(url) if trust_env else None),
+        ssl=_check_type(ssl, (bool, ssl_module.SSLContext), "ssl"),
         session=session,
         headers=_check_client_headers(headers),
         retries=DEFAULT_RETRIES if retries is ... else check_retries(retries),
-        share=min(1.0, _check_positive(share, "share")),
+        share=_check_share(share),
         confirm_after=confirm_after and _check_positive(confirm_after, "confirm_after"),
         observer=observer,
     )
+
+
+def _check_share(share: float) -> float:
+    if _check_positive(share, "share") > 1:
+        raise ConfigurationError("share must be a part of the rate limit, above 0 to 1")
+    return share
+
+
+def _check_type(value: T, types: tuple[type, ...], name: str) -> T:
+    if not isinstance(value, types):
+        raise ConfigurationError(f"{name} cannot be a {type(value).__name__}")
+    return value
 
 
 def find_server_url(server_url: str | None, server: str | None, environ: Mapping[str, str]) -> str:
@@ -164,6 +179,12 @@ def _find_key(api_key: str | None, environ: Mapping[str, str]) -> str:
             "key has; was it read from a file without stripping?"
         )
     return key
+
+
+def _check_proxy(proxy: str | None) -> str | None:
+    if proxy is not None and not re.match(r"https?://[^/\s]", str(proxy)):
+        raise ConfigurationError("proxy must look like http://proxy.example:8080")
+    return proxy
 
 
 def _find_proxy(url: str) -> str | None:

@@ -25,6 +25,7 @@ from novu_async.errors import (
     ClientClosedError,
     ConfigurationError,
     InvalidRequestError,
+    ReplyTooLargeError,
 )
 
 _IDLE_SECONDS = 30.0
@@ -34,6 +35,10 @@ _NOT_RESENT_BY_AIOHTTP = frozenset({"PATCH", "POST"})
 """aiohttp itself sends the other methods again when their connection is dropped."""
 
 _FAILURES = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError)
+
+
+class _TooLargeError(aiohttp.ClientPayloadError):
+    """A body that was given up at the limit."""
 
 
 class Transport:
@@ -115,7 +120,9 @@ class Transport:
         made = self._timeouts.get(timeout)
         if made is None:
             self._timeouts.clear()
-            made = self._timeouts[timeout] = aiohttp.ClientTimeout(total=timeout)
+            # connecting ends a little earlier, so that it can be told from waiting for an answer
+            made = aiohttp.ClientTimeout(total=timeout, sock_connect=0.9 * timeout)
+            self._timeouts[timeout] = made
         return made
 
     def _open_session(self) -> aiohttp.ClientSession:
@@ -173,7 +180,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 def _within(body: bytes, limit: int) -> bytes:
     if len(body) > limit:
-        raise aiohttp.ClientPayloadError(f"the answer is larger than {limit:,} bytes")
+        raise _TooLargeError(f"the answer is larger than {limit:,} bytes")
     return body
 
 
@@ -207,6 +214,8 @@ def _translate(
         return APIConnectionError(
             f"cannot connect, check server_url and the network: {error}", request=request.info
         )
+    if isinstance(error, _TooLargeError):
+        return ReplyTooLargeError(str(error), request=request.info, may_have_applied=True)
     return APIConnectionError(
         f"the connection broke: {_describe(error)}", request=request.info, may_have_applied=True
     )

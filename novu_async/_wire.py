@@ -154,6 +154,7 @@ def _parse_number(text: str | None) -> float | None:
 
 _BY_STATUS: dict[int, type[APIError]] = {
     HTTPStatus.UNAUTHORIZED: AuthenticationError,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: PayloadTooLargeError,
     HTTPStatus.TOO_MANY_REQUESTS: RateLimitError,
 }
 """Whatever the body says, and whoever wrote it."""
@@ -161,7 +162,6 @@ _BY_STATUS: dict[int, type[APIError]] = {
 _BY_STATUS_OF_THE_API: dict[int, type[APIError]] = {
     HTTPStatus.FORBIDDEN: PermissionDeniedError,
     HTTPStatus.CONFLICT: ConflictError,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: PayloadTooLargeError,
     HTTPStatus.UNPROCESSABLE_ENTITY: ValidationErrorDto,
 }
 

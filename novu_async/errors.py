@@ -5,7 +5,8 @@
     │   └── ClientClosedError         the client was closed before the call
     ├── InvalidRequestError           refused before anything was sent   (also a ValueError)
     ├── APIConnectionError            no answer, or half of one
-    │   └── APITimeoutError           no answer in time                  (also a TimeoutError)
+    │   ├── APITimeoutError           no answer in time                  (also a TimeoutError)
+    │   └── ReplyTooLargeError        the answer was over max_reply_bytes
     ├── APIError                      any other answer than success
     │   ├── ErrorDto                  the API's own error body: 400, 404, 409 and others
     │   │   ├── AuthenticationError       401
@@ -14,7 +15,7 @@
     │   │   ├── IntegrationNotFoundError  400: no active integration of this provider
     │   │   ├── DeviceTokenLimitError     400: too many tokens in one channel
     │   │   ├── ConflictError             409
-    │   │   ├── PayloadTooLargeError      413, and the 500 that older servers answer instead
+    │   │   ├── PayloadTooLargeError      413
     │   │   └── ServerError               5xx
     │   ├── ValidationErrorDto        422
     │   │   ├── LegacyValidationError     the 400 that servers before 2025 answer instead
@@ -55,6 +56,7 @@ __all__ = [
     "PayloadTooLargeError",
     "PermissionDeniedError",
     "RateLimitError",
+    "ReplyTooLargeError",
     "RequestInfo",
     "ServerError",
     "SubscriberNotFoundError",
@@ -139,6 +141,10 @@ class APIConnectionError(CallError):
 
 class APITimeoutError(APIConnectionError, TimeoutError):
     """No complete answer arrived within the timeout."""
+
+
+class ReplyTooLargeError(APIConnectionError):
+    """The answer was larger than `max_reply_bytes`; the call was carried out all the same."""
 
 
 class APIError(CallError):
@@ -241,7 +247,7 @@ class ConflictError(ErrorDto):
 
 
 class PayloadTooLargeError(ErrorDto):
-    """The body was over 102,400 bytes: 413, or 500 on servers before 2025."""
+    """413: the body was too large, for the API or for something in front of it."""
 
 
 class ServerError(ErrorDto):

@@ -139,6 +139,10 @@ class _Response:
         written, and the answer may be about another subscriber (the API ignores the path)."""
         return self.headers.get("idempotency-replay") == ["true"]
 
+    def __getstate__(self) -> dict[str, Any]:
+        # what came with the answer may be a view that cannot be pickled
+        return {**self.__dict__, "_headers": {}, "headers": self.headers}
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 

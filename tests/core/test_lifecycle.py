@@ -10,7 +10,15 @@ import pytest
 import trio
 from core_doubles import KEY, PUSH
 
-from novu_async import APIConnectionError, ClientClosedError, ConfigurationError, Novu, NovuError
+from novu_async import (
+    APIConnectionError,
+    BackoffStrategy,
+    ClientClosedError,
+    ConfigurationError,
+    Novu,
+    NovuError,
+    RetryConfig,
+)
 from novu_async.testing import LocalNovu
 
 
@@ -145,3 +153,22 @@ def test_a_client_that_outlives_its_loop_is_named_once() -> None:
         gc.collect()
     assert sum("was never closed" in str(one.message) for one in caught) == 1
     assert reports == []
+
+
+@pytest.mark.anyio
+async def test_closing_ends_calls_that_sleep_or_wait_for_the_rate(local: LocalNovu) -> None:
+    """Nobody waits out a Retry-After for a client that is closed."""
+    patient = RetryConfig("backoff", BackoffStrategy(60_000, 60_000, 1, 600_000))
+    local.faults.next("error_503", retry_after=60)
+    local.faults.next("too_many_requests", retry_after=60)
+    novu = Novu(local.api_key, server_url=local.url, retries=patient)
+    calls = [asyncio.create_task(append(novu, subscriber_id)) for subscriber_id in ("u1", "u2")]
+    while any(request.status is None for request in local.requests) or len(local.requests) < 2:
+        await asyncio.sleep(0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    calls.append(asyncio.create_task(append(novu, "u3")))
+    await asyncio.sleep(0)
+    await novu.aclose()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [ClientClosedError] * 3

@@ -38,10 +38,11 @@ async def test_each_attempt_is_a_record_at_debug(caplog: pytest.LogCaptureFixtur
     caplog.set_level(logging.DEBUG)
     await script(reply(503, Retry_After="2"), APIConnectionError("lost"), reply())()
     path = "PATCH /v1/subscribers/u1/credentials"
-    first, wait, lost, last = records(caplog, logging.DEBUG)
+    first, wait, silent, lost, last = records(caplog, logging.DEBUG)
     assert first == f"{path}: 503"
     assert "next attempt in 2.00 s" in wait
     assert "503" in wait
+    assert silent == f"{path}: no answer"
     assert lost.startswith("lost; next attempt in ")
     assert last == f"{path}: 200"
     assert records(caplog, logging.WARNING) == []

@@ -424,3 +424,17 @@ async def test_waits_that_the_server_asks_for_are_bounded_by_time_alone(status: 
     assert call.clock.slept == [1.0] * 60
     error = await fail(script(*waiting, reply(500), retries=backoff(max_attempts=2)))
     assert error.attempts == 62
+
+
+@pytest.mark.parametrize("strategy", ["exponential", "", None])
+def test_an_unknown_strategy_is_refused(strategy: Any) -> None:
+    """A typing error does not become a backoff."""
+    with pytest.raises(ValueError, match="strategy"):
+        RetryConfig(strategy, BACKOFF)
+
+
+async def test_statuses_may_be_given_as_numbers() -> None:
+    """Texts, patterns and numbers mean the same."""
+    config = backoff(status_codes_override=[503, 404])
+    call = script(reply(503), reply(404), reply(), retries=config)
+    assert (await call()).status == 200

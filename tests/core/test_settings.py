@@ -135,7 +135,6 @@ def test_what_is_used_where_nothing_is_said() -> None:
     assert made.retries is DEFAULT_RETRIES
     assert isinstance(made.retries, RetryConfig)
     assert settings(retries=None).retries is None
-    assert settings(share=3).share == 1.0
 
 
 PROXIES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]

@@ -15,6 +15,7 @@ from novu_async import (
     APIError,
     APITimeoutError,
     NovuError,
+    ReplyTooLargeError,
     ServerError,
 )
 from novu_async import (
@@ -211,7 +212,7 @@ async def test_an_answer_that_is_too_long() -> None:
     async with serve([http(body), http()]) as server:
         async with Novu(server, max_reply_bytes=5_000) as novu:
             error = await fail(novu)
-            assert type(error) is APIConnectionError
+            assert type(error) is ReplyTooLargeError
             assert "larger than 5,000 bytes" in str(error)
             await append(novu)
         async with Novu(server, max_reply_bytes=len(body)) as novu:
@@ -228,7 +229,7 @@ async def test_an_answer_without_end() -> None:
             await writer.drain()
 
     async with serve([stream]) as server, Novu(server, max_reply_bytes=100_000) as novu:
-        assert type(await fail(novu, timeout=2)) is APIConnectionError
+        assert type(await fail(novu, timeout=2)) is ReplyTooLargeError
 
 
 async def test_a_gzip_bomb_is_given_up() -> None:
@@ -238,7 +239,7 @@ async def test_a_gzip_bomb_is_given_up() -> None:
     for body in (plain, bomb):
         answer = http(body, "200 OK", "Content-Encoding: gzip")
         async with serve([answer]) as server, Novu(server, max_reply_bytes=60_000) as novu:
-            assert type(await fail(novu)) is APIConnectionError
+            assert type(await fail(novu)) is ReplyTooLargeError
 
 
 async def test_compressed_answers_are_read() -> None:
