@@ -8,7 +8,7 @@ recorded is sent again, which changes nothing on the server. Used from one threa
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,7 +63,11 @@ class Journal:
         self.path = path
         with explained(path):
             self._db = _connect(path, read_only=read_only)
-            self.meta = self._read_meta()
+            try:
+                self.meta = self._read_meta()
+            except BaseException:
+                self._db.close()
+                raise
 
     def _read_meta(self) -> dict[str, Any]:
         meta = {name: json.loads(value) for name, value in self._db.execute("SELECT * FROM meta")}
@@ -90,15 +94,12 @@ class Journal:
             )
             return [Stored(row[0], Row._make(row[1:])) for row in rows]
 
-    def record(self, settled: Iterable[Settled], **totals: float) -> None:
+    def record(self, settled: Sequence[Settled], **totals: float) -> None:
         """Commit what became of some rows, and add to the totals of the job."""
         with explained(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.executemany(
-                    "UPDATE rows SET state = ?, reason = ?, detail = ?, retryable = ? WHERE id = ?",
-                    [_as_update(one) for one in settled],
-                )
+                self._update(settled)
                 for name, value in totals.items():
                     self.meta[name] = self.meta.get(name, 0) + value
                     self._set(name, self.meta[name])
@@ -106,6 +107,18 @@ class Journal:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+
+    def _update(self, settled: Sequence[Settled]) -> None:
+        well = [(state, row_id) for row_id, state, failure in settled if failure is None]
+        ill = [
+            (state, failure.reason, failure.detail, failure.retryable, row_id)
+            for row_id, state, failure in settled
+            if failure is not None
+        ]
+        self._db.executemany("UPDATE rows SET state = ? WHERE id = ?", well)
+        self._db.executemany(
+            "UPDATE rows SET state = ?, reason = ?, detail = ?, retryable = ? WHERE id = ?", ill
+        )
 
     def _set(self, name: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
@@ -215,10 +228,3 @@ def _check_version(db: sqlite3.Connection, path: Path) -> None:
         raise sqlite3.DatabaseError("it was not made by a bulk job")
     if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT_VERSION:
         raise ConfigurationError(f"the job file {path} was made by another version")
-
-
-def _as_update(one: Settled) -> tuple[Any, ...]:
-    failure = one.failure
-    if failure is None:
-        return one.state, None, None, None, one.row_id
-    return one.state, failure.reason, failure.detail, failure.retryable, one.row_id
