@@ -5,6 +5,7 @@ import copy
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import EllipsisType
 from typing import Any
 
@@ -17,12 +18,11 @@ from novu_async._endpoints import Endpoint
 from novu_async._ordering import Ordering, Turn
 from novu_async._pacing import Gate
 from novu_async._retry import RetryBudget, RetryConfig, is_retried, retry
-from novu_async._settings import Settings, check_headers, check_server_url
+from novu_async._settings import Settings, check_headers, check_server_url, merge_headers
 from novu_async._transport import Transport
-from novu_async._version import __version__
 from novu_async._wire import Reply, Request
 from novu_async.errors import APIError, CallError, InvalidRequestError, RateLimitError
-from novu_async.observing import AttemptInfo, CallInfo, make_call_info
+from novu_async.observing import AttemptInfo, Observer, make_call_info
 
 logger = logging.getLogger("novu_async")
 logger.addHandler(logging.NullHandler())
@@ -41,6 +41,30 @@ class Options:
 
 AS_CLIENT = Options()
 
+_NOTHING = (None, None, None, None)
+
+Exchange = tuple[Request, float, Turn | None, float]
+"""A request, its timeout, its turn if it is a write, and when the call must have ended."""
+
+
+def make_options(
+    retries: RetryConfig | EllipsisType | None,
+    timeout: float | None,
+    server_url: str | None,
+    http_headers: Mapping[str, str] | None,
+    idempotency_key: str | None,
+) -> Options:
+    """Collect the keywords that every call takes."""
+    if retries is ... and (timeout, server_url, http_headers, idempotency_key) == _NOTHING:
+        return AS_CLIENT
+    return Options(
+        retries=retries,
+        timeout=timeout,
+        server_url=server_url,
+        http_headers=http_headers,
+        idempotency_key=idempotency_key,
+    )
+
 
 class Pipeline:
     """Everything that the calls of one client share."""
@@ -54,13 +78,6 @@ class Pipeline:
         self._budget = RetryBudget()
         self._background = False
         self._unfinished: set[asyncio.Task[Any]] = set()
-        self._headers = {
-            "Authorization": f"ApiKey {settings.api_key}",
-            "Accept": "application/json",
-            "User-Agent": f"novu-async/{__version__}",
-            **settings.headers,
-        }
-        self._body_headers = {**self._headers, "Content-Type": "application/json"}
 
     def in_background(self) -> "Pipeline":
         """Return a view of this pipeline whose calls let other calls pass at the gate."""
@@ -90,9 +107,9 @@ class Pipeline:
             raise InvalidRequestError("retries must be a RetryConfig or None", "retries")
         server_url = options.server_url
         base = self.settings.server_url if server_url is None else check_server_url(server_url)
-        headers = self._headers if document is None else self._body_headers
+        headers = self.settings.headers
         if options.http_headers or options.idempotency_key is not None:
-            headers = {**headers, **check_headers(options.http_headers)}
+            headers = merge_headers(headers, check_headers(options.http_headers))
             if options.idempotency_key is not None:
                 headers["Idempotency-Key"] = check_idempotency_key(options.idempotency_key)
         body = None if document is None else _wire.build_body(document)
@@ -106,41 +123,45 @@ class Pipeline:
         With a `turn` the request is a write: cancelling the caller does not cut it off, because the
         server would go on with it all the same.
         """
-        observer = self.settings.observer
-        if observer is None:
-            return await self._send(request, options, turn, None)
-        endpoint = request.endpoint
-        call = make_call_info(endpoint.name, endpoint.method, endpoint.path, request.url)
-        with observer.call(call):
-            return await self._send(request, options, turn, call)
-
-    async def _send(
-        self, request: Request, options: Options, turn: Turn | None, call: CallInfo | None
-    ) -> Reply:
         self._transport.check_usable()
         timeout = self._timeout_of(options)
         started = self.clock.monotonic()
         config = self.settings.retries if options.retries is ... else options.retries
         patience = timeout if config is None else config.backoff.max_elapsed_time / 1000
-        deadline = started + patience
+        exchange = (request, timeout, turn, started + patience)
+        if self.settings.observer is not None:
+            return await self._send_watched(self.settings.observer, exchange, config, started)
+        try:
+            reply = await self._attempt(*exchange)
+        except CallError as error:
+            again = partial(self._attempt, *exchange)
+            reply = await self._go_on(error, lambda _: again(), config, started)
+        self._budget.earn()
+        return reply
+
+    async def _send_watched(
+        self, observer: Observer, exchange: Exchange, config: RetryConfig | None, started: float
+    ) -> Reply:
+        request = exchange[0]
+        endpoint = request.endpoint
+        call = make_call_info(endpoint.name, endpoint.method, endpoint.path, request.url)
 
         async def attempt(number: int) -> Reply:
-            if call is None or self.settings.observer is None:
-                return await self._attempt(request, timeout, turn, deadline)
             info = AttemptInfo(call, number)
-            with self.settings.observer.attempt(info):
+            with observer.attempt(info):
                 try:
-                    reply = await self._attempt(request, timeout, turn, deadline)
+                    reply = await self._attempt(*exchange)
                 except APIError as error:
                     info.status_code = error.status_code
                     raise
                 info.status_code = reply.status
                 return reply
 
-        try:
-            reply = await attempt(1)
-        except CallError as error:
-            reply = await self._go_on(error, attempt, config, started)
+        with observer.call(call):
+            try:
+                reply = await attempt(1)
+            except CallError as error:
+                reply = await self._go_on(error, attempt, config, started)
         self._budget.earn()
         return reply
 
@@ -232,14 +253,29 @@ class Pipeline:
     async def _exchange(self, request: Request, timeout: float, turn: Turn | None) -> Reply:
         if turn is None:
             return await self._transport.send(request, timeout)
-        task = asyncio.get_running_loop().create_task(self._transport.send(request, timeout))
-        turn.exchange = task
+        # a task that fills a future costs less than asyncio.shield, and is cut off as little
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Reply] = loop.create_future()
+        task = turn.exchange = loop.create_task(self._fill(answer, request, timeout))
         try:
-            return await asyncio.shield(task)
+            return await answer
         except asyncio.CancelledError:
             if not task.done():
                 self.keep(task)
             raise
+
+    async def _fill(self, answer: asyncio.Future[Reply], request: Request, timeout: float) -> None:
+        try:
+            reply = await self._transport.send(request, timeout)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        except Exception as error:  # it belongs to the caller, if the caller is still there
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if not answer.done():
+                answer.set_result(reply)
 
     def _timeout_of(self, options: Options) -> float:
         timeout = options.timeout

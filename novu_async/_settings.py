@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from novu_async._checks import check_header_value
 from novu_async._retry import DEFAULT_RETRIES, RetryConfig
+from novu_async._version import __version__
 from novu_async.errors import ConfigurationError, InvalidRequestError
 from novu_async.observing import Observer
 
@@ -33,7 +34,10 @@ T = TypeVar("T")
 
 @frozen(kw_only=True)
 class Settings:
-    """What one client works with; made by `make_settings`, checked, and never changed."""
+    """What one client works with; made by `make_settings`, checked, and never changed.
+
+    `headers` are all those of a request without a body, the key included.
+    """
 
     api_key: str = field(repr=False)
     server_url: str
@@ -75,8 +79,9 @@ def make_settings(
     ConfigurationError with the way out.
     """
     url = find_server_url(server_url, server, environ)
+    key = _find_key(api_key, environ)
     return Settings(
-        api_key=_find_key(api_key, environ),
+        api_key=key,
         server_url=url,
         timeout=_check_positive(timeout, "timeout"),
         max_connections=_check_count(max_connections, "max_connections"),
@@ -84,7 +89,7 @@ def make_settings(
         proxy=_check_proxy(proxy) or (_find_proxy(url) if trust_env else None),
         ssl=_check_type(ssl, (bool, ssl_module.SSLContext), "ssl"),
         session=session,
-        headers=_check_client_headers(headers),
+        headers=merge_headers(_make_headers(key), _check_client_headers(headers)),
         retries=DEFAULT_RETRIES if retries is ... else check_retries(retries),
         share=_check_share(share),
         confirm_after=confirm_after and _check_positive(confirm_after, "confirm_after"),
@@ -160,6 +165,21 @@ def check_retries(retries: RetryConfig | None) -> RetryConfig | None:
             f"retries must be a RetryConfig or None, not {type(retries).__name__}"
         )
     return retries
+
+
+def merge_headers(headers: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """Return headers with others in their place, whatever the case of the names."""
+    replaced = {name.lower() for name in extra}
+    kept = {name: value for name, value in headers.items() if name.lower() not in replaced}
+    return {**kept, **extra}
+
+
+def _make_headers(key: str) -> dict[str, str]:
+    return {
+        "Authorization": f"ApiKey {key}",
+        "Accept": "application/json",
+        "User-Agent": f"novu-async/{__version__}",
+    }
 
 
 def _is_token(name: str) -> bool:

@@ -11,6 +11,7 @@ InvalidURL and its like                       InvalidRequestError
 import asyncio
 import sys
 import warnings
+from typing import Any
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -34,6 +35,8 @@ _IDLE_SECONDS = 30.0
 _NOT_RESENT_BY_AIOHTTP = frozenset({"PATCH", "POST"})
 """aiohttp itself sends the other methods again when their connection is dropped."""
 
+_JSON = "application/json"
+
 _FAILURES = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError)
 
 
@@ -50,6 +53,8 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._session_headers: Any = None
+        self._foreign: dict[str, Any] = {}
         self.closed = False
 
     async def send(self, request: Request, timeout: float) -> Reply:
@@ -78,14 +83,12 @@ class Transport:
         response = await session.request(
             request.endpoint.method,
             URL(request.url, encoded=True),
-            data=request.body,
-            headers=request.headers,
+            data=request.body and aiohttp.BytesPayload(request.body, content_type=_JSON),
             timeout=self._client_timeout(timeout),
             allow_redirects=False,
-            raise_for_status=False,
-            auto_decompress=True,
-            proxy=self._settings.proxy,
-            ssl=self._settings.ssl,
+            **self._foreign,
+            # our own session has these already
+            headers=None if request.headers is self._session_headers else request.headers,
         )
         try:
             body = await _read(response, self._settings.max_reply_bytes)
@@ -132,11 +135,22 @@ class Transport:
             if settings.session.closed:
                 raise ClientClosedError("the aiohttp session that was passed in is closed")
             self._session = settings.session
+            self._foreign = {
+                "proxy": settings.proxy,
+                "ssl": settings.ssl,
+                "raise_for_status": False,
+                "auto_decompress": True,
+            }
             return self._session
+        self._session_headers = settings.headers
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=settings.max_connections, keepalive_timeout=_IDLE_SECONDS
+                limit=settings.max_connections,
+                keepalive_timeout=_IDLE_SECONDS,
+                ssl=settings.ssl,
             ),
+            headers=settings.headers,
+            proxy=settings.proxy,
             # answers set no cookies that a client would want to send back
             cookie_jar=aiohttp.DummyCookieJar(),
         )

@@ -4,6 +4,7 @@ Nothing here waits, sends or knows the time, so every rule about answers can be 
 one place.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -41,6 +42,8 @@ _MAX_KEPT_BODY = 10_000
 _MAX_ERROR_BODY = 2 * MAX_BODY_BYTES
 """An error of the API echoes a request at most; what is longer was written by something else."""
 
+_is_unreserved = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+
 
 @define
 class Request:
@@ -68,8 +71,10 @@ class Reply:
 
 def build_url(base: str, endpoint: Endpoint, **segments: str) -> str:
     """Return the URL of an endpoint, every reserved byte of its segments percent-encoded."""
-    encoded = {name: quote(value, safe="") for name, value in segments.items()}
-    return base + endpoint.path.format(**encoded)
+    for name, value in segments.items():
+        if not _is_unreserved(value):
+            segments[name] = quote(value, safe="")
+    return base + endpoint.path.format(**segments)
 
 
 def build_body(document: Mapping[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ from novu_async import _checks, _endpoints
 from novu_async._checks import RequestLike
 from novu_async._converter import parse_subscriber, to_json_name, unstructure_request
 from novu_async._endpoints import Endpoint
-from novu_async._pipeline import Options, Pipeline, logger
+from novu_async._pipeline import Options, Pipeline, logger, make_options
 from novu_async._retry import RetryConfig
 from novu_async._wire import Reply
 from novu_async.models import (
@@ -62,13 +62,7 @@ class Credentials:
         them use `device_tokens.clear` or `delete`. The request may be the model or a dict, in
         snake_case or in the API's camelCase.
         """
-        options = Options(
-            retries=retries,
-            timeout=timeout,
-            server_url=server_url,
-            http_headers=http_headers,
-            idempotency_key=idempotency_key,
-        )
+        options = make_options(retries, timeout, server_url, http_headers, idempotency_key)
         request = update_subscriber_channel_request_dto
         reply = await self._write(_endpoints.UPDATE, subscriber_id, request, options)
         return SubscribersControllerUpdateSubscriberChannelResponse(
@@ -92,13 +86,7 @@ class Credentials:
         is refused for push providers, and an empty one for all: the API would erase the tokens.
         Otherwise like `update`.
         """
-        options = Options(
-            retries=retries,
-            timeout=timeout,
-            server_url=server_url,
-            http_headers=http_headers,
-            idempotency_key=idempotency_key,
-        )
+        options = make_options(retries, timeout, server_url, http_headers, idempotency_key)
         request = update_subscriber_channel_request_dto
         reply = await self._write(_endpoints.APPEND, subscriber_id, request, options)
         return SubscribersControllerModifySubscriberChannelResponse(
@@ -122,13 +110,7 @@ class Credentials:
         empty just one use `device_tokens.clear`. Removing what is not there succeeds, also for a
         provider that does not exist.
         """
-        options = Options(
-            retries=retries,
-            timeout=timeout,
-            server_url=server_url,
-            http_headers=http_headers,
-            idempotency_key=idempotency_key,
-        )
+        options = make_options(retries, timeout, server_url, http_headers, idempotency_key)
         _checks.check_subscriber_id(subscriber_id)
         request = self._pipeline.build(
             _endpoints.DELETE,
