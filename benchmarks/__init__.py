@@ -1,0 +1,1 @@
+"""Benchmarks of novu-async beside its peers; run them with `scripts/bench`."""
