@@ -10,7 +10,7 @@ from novu_async._channels import Channel, Target, parse_channels
 from novu_async._endpoints import Endpoint
 from novu_async._ordering import Turn
 from novu_async._pipeline import AS_CLIENT, Pipeline
-from novu_async._reading import Reader
+from novu_async._reading import Reader, ask
 from novu_async._wire import Reply, Request
 from novu_async.errors import DeviceTokensNotStoredError, NovuError
 
@@ -49,7 +49,7 @@ class ChannelAccess:
         reply = await self.reader.subscriber(self.target.subscriber_id)
         if self.reader.has_v2 is False and probe:
             return await self.append(probe)
-        return await self._find(reply)
+        return await self._find(self._parse(reply) or [])
 
     async def rebuild(self, chosen: Channel, tokens: list[str]) -> Channel:
         """Make one channel out of several elements for the same integration, with these tokens.
@@ -119,19 +119,23 @@ class ChannelAccess:
             document["integrationIdentifier"] = identifier
         subscriber_id = self.target.subscriber_id
         request = self.pipeline.build(endpoint, AS_CLIENT, document, subscriber_id=subscriber_id)
-        return await self._find(await self._send(request), after_write=True)
+        channels = await ask(self.pipeline, request, lambda: self._send(request), self._parse)
+        return await self._find(channels, after_write=True)
 
     async def _send(self, request: Request) -> Reply:
         self.requests += 1
         return await self.pipeline.send(request, AS_CLIENT, self.turn)
 
-    async def _find(self, reply: Reply, *, after_write: bool = False) -> Channel:
+    def _parse(self, reply: Reply) -> list[Channel] | None:
+        return parse_channels(reply.body, self.target.provider_id)
+
+    async def _find(self, channels: list[Channel], *, after_write: bool = False) -> Channel:
         """Pick the channel of the integration that the API takes for this target.
 
         Answers name integrations by id and never by identifier, so where an answer leaves a doubt
         the list of integrations is read.
         """
-        channels = self.channels = parse_channels(reply.body, self.target.provider_id)
+        self.channels = channels
         certain = after_write or self.target.integration_identifier is None
         if len(channels) <= 1 and (certain or not channels):
             return channels[0] if channels else NO_CHANNEL

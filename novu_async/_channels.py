@@ -42,12 +42,19 @@ class Channel:
         return f"Channel({self.integration_id}, {describe_tokens(self.device_tokens)})"
 
 
-def parse_channels(body: bytes, provider_id: str) -> list[Channel]:
-    """Read the channels of one provider, one for each integration, in the server's order."""
+def parse_channels(body: bytes, provider_id: str) -> list[Channel] | None:
+    """Read the channels of one provider, one for each integration, in the server's order.
+
+    None where the answer is no subscriber: what is cut off must not pass for an empty channel.
+    """
     document = (_json.parse_object(body) or {}).get("data")
-    elements = document.get("channels") if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        return None
+    elements = document.get("channels")
+    if not isinstance(elements, list | None):
+        return None
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for element in elements if isinstance(elements, list) else ():
+    for element in elements or ():
         if isinstance(element, Mapping) and element.get("providerId") == provider_id:
             credentials = element.get("credentials")
             found.setdefault(str(element.get("_integrationId")), []).append(

@@ -1,14 +1,25 @@
 """Reads of subscribers and integrations, from servers of any age."""
 
-from typing import Any
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from novu_async import _endpoints, _json
 from novu_async._pipeline import AS_CLIENT, Pipeline
-from novu_async._wire import Reply
-from novu_async.errors import ErrorDto, PermissionDeniedError, SubscriberNotFoundError
+from novu_async._wire import Reply, Request
+from novu_async.errors import (
+    APIConnectionError,
+    ErrorDto,
+    PermissionDeniedError,
+    SubscriberNotFoundError,
+)
+
+T = TypeVar("T")
 
 _REMEMBERED_SECONDS = 60.0
 _NOT_FOUND = 404
+_MAX_UNREADABLE = 5
+_PAUSE_SECONDS = 0.02
 
 
 class Reader:
@@ -45,11 +56,11 @@ class Reader:
         if now - self._read_at > _REMEMBERED_SECONDS:
             request = self._pipeline.build(_endpoints.LIST_INTEGRATIONS, AS_CLIENT)
             try:
-                reply = await self._pipeline.send(request)
+                reply = await self._ask(request, list)
             except PermissionDeniedError:
                 return []
-            found = (_json.parse_object(reply.body) or {}).get("data")
-            self._integrations = [i for i in found or () if isinstance(i, dict)]
+            found = (_json.parse_object(reply.body) or {})["data"]
+            self._integrations = [i for i in found if isinstance(i, dict)]
             self._read_at = now
         return self._integrations
 
@@ -70,7 +81,37 @@ class Reader:
 
     async def _get(self, endpoint: _endpoints.Endpoint, subscriber_id: str) -> Reply:
         request = self._pipeline.build(endpoint, AS_CLIENT, subscriber_id=subscriber_id)
-        return await self._pipeline.send(request)
+        return await self._ask(request, dict)
+
+    async def _ask(self, request: Request, kind: type) -> Reply:
+        def read(reply: Reply) -> Reply | None:
+            data = (_json.parse_object(reply.body) or {}).get("data")
+            return reply if isinstance(data, kind) else None
+
+        return await ask(self._pipeline, request, lambda: self._pipeline.send(request), read)
+
+
+async def ask(
+    pipeline: Pipeline,
+    request: Request,
+    send: Callable[[], Awaitable[Reply]],
+    read: Callable[[Reply], T | None],
+) -> T:
+    """Send a request until its answer can be read: one that is cut off says nothing of channels.
+
+    Every request of this package may be repeated. Raises APIConnectionError where no answer can be
+    read.
+    """
+    for _ in range(_MAX_UNREADABLE):
+        found = read(await send())
+        if found is not None:
+            return found
+        await pipeline.clock.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
+    raise APIConnectionError(
+        f"{_MAX_UNREADABLE} answers could not be read: cut off, or not the API's",
+        request=request.info,
+        may_have_applied=request.body is not None,
+    )
 
 
 def _age_of(integration: dict[str, Any]) -> tuple[str, str]:
