@@ -140,7 +140,7 @@ def check_writes_something(request: UpdateSubscriberChannelRequestDto, verb: str
             "credentials.delete",
             "credentials.device_tokens",
         )
-    if verb == "append" and request.credentials == ChannelCredentials():
+    if verb == "append" and tokens is None and request.credentials == ChannelCredentials():
         raise InvalidRequestError("credentials must not be empty: nothing to append", "credentials")
 
 

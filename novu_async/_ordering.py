@@ -49,7 +49,12 @@ class Turn:
         if exchange is None or exchange.done():
             self._ordering._next(self._key)
         else:
-            exchange.add_done_callback(lambda _: self._ordering._next(self._key))
+            self._ordering.abandoned.add(exchange)
+            exchange.add_done_callback(self._leave_late)
+
+    def _leave_late(self, exchange: asyncio.Task[Any]) -> None:
+        self._ordering.abandoned.discard(exchange)
+        self._ordering._next(self._key)
 
     def abandon(self) -> None:
         """Give up the place without having waited for it."""
@@ -62,6 +67,8 @@ class Ordering:
     def __init__(self) -> None:
         # a key is here while its subscriber is being written to; the line holds who waits
         self._lines: dict[Hashable, deque[Turn] | None] = {}
+        self.abandoned: set[asyncio.Task[Any]] = set()
+        """Requests under way whose callers were cancelled."""
 
     def __len__(self) -> int:
         return len(self._lines)

@@ -87,7 +87,6 @@ class Pipeline:
 
     def turn(self, subscriber_id: str, options: Options = AS_CLIENT, label: Any = None) -> Turn:
         """Take the next place in the line of a subscriber."""
-        self._transport.check_usable()
         return self.ordering.turn(self.line_of(subscriber_id, options), label)
 
     def line_of(self, subscriber_id: str, options: Options = AS_CLIENT) -> tuple[str, str]:
@@ -102,18 +101,25 @@ class Pipeline:
         **segments: str,
     ) -> Request:
         """Build a request; every argument of `options` is checked here."""
+        base, headers = self.settings.server_url, self.settings.headers
+        if options is not AS_CLIENT:
+            base, headers = self._apply(options)
+        body = None if document is None else _wire.build_body(document)
+        return Request(endpoint, _wire.build_url(base, endpoint, **segments), headers, body)
+
+    def _apply(self, options: Options) -> tuple[str, Mapping[str, str]]:
+        """Check what is special about a call; return its server and its headers."""
         self._timeout_of(options)
         if not (options.retries is ... or isinstance(options.retries, RetryConfig | None)):
             raise InvalidRequestError("retries must be a RetryConfig or None", "retries")
-        server_url = options.server_url
-        base = self.settings.server_url if server_url is None else check_server_url(server_url)
         headers = self.settings.headers
-        if options.http_headers or options.idempotency_key is not None:
+        if options.http_headers is not None:
             headers = merge_headers(headers, check_headers(options.http_headers))
-            if options.idempotency_key is not None:
-                headers["Idempotency-Key"] = check_idempotency_key(options.idempotency_key)
-        body = None if document is None else _wire.build_body(document)
-        return Request(endpoint, _wire.build_url(base, endpoint, **segments), headers, body)
+        if options.idempotency_key is not None:
+            key = check_idempotency_key(options.idempotency_key)
+            headers = merge_headers(headers, {"Idempotency-Key": key})
+        url = options.server_url
+        return self.settings.server_url if url is None else check_server_url(url), headers
 
     async def send(
         self, request: Request, options: Options = AS_CLIENT, turn: Turn | None = None
@@ -205,7 +211,9 @@ class Pipeline:
         """Cut off what is still under way and close the connections."""
         self._transport.closed = True
         self.gate.close()
-        unfinished = [task for task in self._unfinished if not task.done()]
+        unfinished = [
+            task for task in (*self._unfinished, *self.ordering.abandoned) if not task.done()
+        ]
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
@@ -250,19 +258,14 @@ class Pipeline:
                 request=request.info,
             )
 
-    async def _exchange(self, request: Request, timeout: float, turn: Turn | None) -> Reply:
+    def _exchange(self, request: Request, timeout: float, turn: Turn | None) -> Awaitable[Reply]:
         if turn is None:
-            return await self._transport.send(request, timeout)
+            return self._transport.send(request, timeout)
         # a task that fills a future costs less than asyncio.shield, and is cut off as little
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Reply] = loop.create_future()
-        task = turn.exchange = loop.create_task(self._fill(answer, request, timeout))
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            if not task.done():
-                self.keep(task)
-            raise
+        turn.exchange = loop.create_task(self._fill(answer, request, timeout))
+        return answer
 
     async def _fill(self, answer: asyncio.Future[Reply], request: Request, timeout: float) -> None:
         try:

@@ -63,38 +63,34 @@ class Transport:
         A kept connection that the server closes just as it is used is replaced at once by another
         one: the requests of this package may be sent twice.
         """
-        try:
-            return await self._exchange(request, timeout)
-        except _FAILURES as error:
-            failure: Exception = error
-        try:
-            if _is_dropped(failure) and request.endpoint.method in _NOT_RESENT_BY_AIOHTTP:
-                return await self._exchange(request, timeout)
-        except _FAILURES as error:
-            failure = error
+        failure: Exception
+        for is_last in (request.endpoint.method not in _NOT_RESENT_BY_AIOHTTP, True):
+            session = self._session if self._session is not None else self._open_session()
+            try:
+                response = await session.request(
+                    request.endpoint.method,
+                    URL(request.url, encoded=True),
+                    data=request.body and aiohttp.BytesPayload(request.body, content_type=_JSON),
+                    timeout=self._client_timeout(timeout),
+                    allow_redirects=False,
+                    # our own session has these already
+                    headers=None if request.headers is self._session_headers else request.headers,
+                    **self._foreign,
+                )
+                try:
+                    body = await _read(response, self._settings.max_reply_bytes)
+                finally:
+                    response.release()
+                return Reply(response.status, response.headers, body)
+            except _FAILURES as error:
+                failure = error
+            if is_last or not _is_dropped(failure):
+                break
         try:
             # outside of `except`, so that no __context__ keeps what _without_headers drops
             raise _translate(failure, request, timeout) from _without_headers(failure)
         finally:
             del failure  # its traceback refers to this frame
-
-    async def _exchange(self, request: Request, timeout: float) -> Reply:
-        session = self._session if self._session is not None else self._open_session()
-        response = await session.request(
-            request.endpoint.method,
-            URL(request.url, encoded=True),
-            data=request.body and aiohttp.BytesPayload(request.body, content_type=_JSON),
-            timeout=self._client_timeout(timeout),
-            allow_redirects=False,
-            **self._foreign,
-            # our own session has these already
-            headers=None if request.headers is self._session_headers else request.headers,
-        )
-        try:
-            body = await _read(response, self._settings.max_reply_bytes)
-        finally:
-            response.release()
-        return Reply(response.status, response.headers, body)
 
     def check_usable(self) -> None:
         """Raise where the client is closed, or not on the loop that it belongs to."""

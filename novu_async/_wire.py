@@ -124,7 +124,8 @@ def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
 def _is_success(reply: Reply) -> bool:
     if not 200 <= reply.status < 300:
         return False
-    return reply.body.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"", b"{")
+    start = reply.body[:1]
+    return start in (b"{", b"") or reply.body.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"{", b"")
 
 
 def _parse_error_body(body: bytes | str) -> dict[str, Any]:

@@ -135,7 +135,8 @@ class Credentials:
             return await self._pipeline.send(request, options, turn)
 
     def _warn_of_dropped_fields(self, credentials: Mapping[str, Any]) -> None:
-        dropped = _NEVER_STORED & credentials.keys()
-        if dropped and not self._warned:
-            self._warned = True
-            logger.warning("the API accepts but does not store %s", ", ".join(sorted(dropped)))
+        if self._warned or _NEVER_STORED.isdisjoint(credentials):
+            return
+        self._warned = True
+        dropped = sorted(_NEVER_STORED.intersection(credentials))
+        logger.warning("the API accepts but does not store %s", ", ".join(dropped))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from attrs import field, frozen
+from attrs import define, field
 
 from novu_async._secrets import describe_tokens, describe_url
 from novu_async.errors import (
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class ChannelCredentials:
     """What a provider needs to reach one subscriber; None means "not given".
 
@@ -62,7 +62,7 @@ class ChannelCredentials:
     """Fields of an answer that this version does not know, as they came; never sent."""
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class UpdateSubscriberChannelRequestDto:
     """The body of update and append.
 
@@ -74,7 +74,7 @@ class UpdateSubscriberChannelRequestDto:
     integration_identifier: str | None = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class ChannelSettingsDto:
     """One channel of a subscriber: the credentials for one integration of one provider.
 
@@ -88,7 +88,7 @@ class ChannelSettingsDto:
     additional_properties: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class SubscriberResponseDto:
     """A subscriber as the API stores it.
 

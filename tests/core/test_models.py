@@ -198,11 +198,8 @@ def test_no_token_or_url_is_shown() -> None:
     assert repr(ChannelCredentials(device_tokens=[TOKEN])) in repr(response)
 
 
-def test_models_cannot_be_changed_or_filled_by_position() -> None:
-    """A model is frozen and takes keywords only, so fields may be added to it."""
-    made = ChannelSettingsDto(provider_id="fcm")
-    with pytest.raises(AttributeError):
-        made.provider_id = "apns"  # type: ignore[misc]
+def test_models_cannot_be_filled_by_position() -> None:
+    """A model takes keywords only, so fields may be added to it."""
     with pytest.raises(TypeError):
         ChannelCredentials("url")  # type: ignore[misc]
 
