@@ -1,9 +1,10 @@
 """The requests of one verb on one channel, made while holding the subscriber's turn."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from novu_async import _endpoints
 from novu_async._channels import Channel, Target, parse_channels
@@ -12,7 +13,7 @@ from novu_async._ordering import Turn
 from novu_async._pipeline import AS_CLIENT, Pipeline
 from novu_async._reading import Reader, ask
 from novu_async._wire import Reply, Request
-from novu_async.errors import DeviceTokensNotStoredError, NovuError
+from novu_async.errors import CallError, DeviceTokensNotStoredError, NovuError
 
 NO_CHANNEL = Channel("", ())
 
@@ -24,7 +25,7 @@ class ChannelAccess:
     pipeline: Pipeline
     reader: Reader
     target: Target
-    turn: Turn
+    turn: Turn | None
     requests: int = 0
     channels: list[Channel] = field(factory=list)
     """All channels of the provider, by the last answer."""
@@ -68,26 +69,41 @@ class ChannelAccess:
         contents = {c.integration_id: list(c.device_tokens) for c in self.channels}
         contents[chosen.integration_id] = tokens
         rewritten = [c for c in self.channels if c is not chosen] + [chosen]
-        await self._delete_provider()
-        result = NO_CHANNEL
-        for channel in rewritten:
-            named = integrations.get(channel.integration_id, {}).get("identifier")
-            identifier = named or self.target.integration_identifier
-            result = await self._restore(channel, contents, identifier)
-        return result
-
-    async def _restore(
-        self, channel: Channel, contents: dict[str, list[str]], identifier: str | None
-    ) -> Channel:
+        # as one exchange: a caller that is cancelled must not leave the channels deleted
+        whole = evolve(self, turn=None)
+        task = asyncio.create_task(whole._delete_and_restore(rewritten, contents, integrations))
+        self.pipeline.keep(task)
+        if self.turn is not None:
+            self.turn.exchange = task
         try:
-            return await self._write(
-                _endpoints.UPDATE, contents[channel.integration_id], identifier, channel.others
-            )
+            return await asyncio.shield(task)
+        finally:
+            self.requests = whole.requests
+
+    async def _delete_and_restore(
+        self,
+        channels: list[Channel],
+        contents: dict[str, list[str]],
+        integrations: dict[str, dict[str, Any]],
+    ) -> Channel:
+        result = NO_CHANNEL
+        deleted = False
+        try:
+            await self._delete_provider()
+            deleted = True
+            for channel in channels:
+                named = integrations.get(channel.integration_id, {}).get("identifier")
+                identifier = named or self.target.integration_identifier
+                stored = contents[channel.integration_id]
+                result = await self._write(_endpoints.UPDATE, stored, identifier, channel.others)
         except BaseException as error:
+            if isinstance(error, CallError) and not (deleted or error.may_have_applied):
+                raise
             tokens = [token for tokens in contents.values() for token in tokens]
             raise DeviceTokensNotStoredError(
                 "merging duplicate channels was interrupted; add these tokens again", tokens
             ) from error
+        return result
 
     async def _delete_provider(self) -> None:
         await self._send(

@@ -17,7 +17,14 @@ from chaos_harness import (
     schedule,
 )
 
-from novu_async import APIConnectionError, BulkError, Novu
+from novu_async import (
+    APIConnectionError,
+    APIError,
+    BulkError,
+    DeviceTokensNotStoredError,
+    Novu,
+    NovuError,
+)
 from novu_async.bulk import DeviceToken, read_outcomes
 from novu_async.testing import FAULT_KINDS, FaultKind, LocalNovu
 
@@ -206,3 +213,29 @@ async def test_a_subscriber_that_cannot_be_read_is_no_empty_one() -> None:
             await novu.subscribers.device_tokens.rotate("u", "fcm", "a", "c")
         count_faults(local)
         assert local.device_tokens("u", "fcm") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "error"),
+    [
+        ("drop_before_reply", "DELETE", DeviceTokensNotStoredError),
+        ("error_500", "PUT", DeviceTokensNotStoredError),
+        ("redirect", "DELETE", APIError),
+    ],
+)
+async def test_a_repair_that_fails_names_the_tokens(
+    kind: FaultKind, method: str, error: type[NovuError]
+) -> None:
+    """Once the channels may be deleted every token of them is in the error; before, none is gone."""
+    channels = [
+        {"providerId": "fcm", "credentials": {"deviceTokens": tokens}}
+        for tokens in (["a", "b"], ["b", "c"])
+    ]
+    async with LocalNovu() as local, make_client(local, retries=None) as novu:
+        local.add_subscriber("u", channels=channels)
+        local.faults.next(kind, method=method, times=10)
+        with pytest.raises(error) as caught:
+            await novu.subscribers.device_tokens.repair("u", "fcm")
+        count_faults(local)
+        named = getattr(caught.value, "device_tokens", ())
+        assert {*named, *local.device_tokens("u", "fcm")} == {"a", "b", "c"}
