@@ -36,7 +36,7 @@ def run(scale: Scale) -> Section:
     samples = take_turns(
         contestants,
         (1, _THREADS),
-        rounds=scale.pick(1, 9),
+        rounds=scale.pick(1, 7),
         seconds=scale.pick(0.2, 0.5),
         only=_ONLY,
     )

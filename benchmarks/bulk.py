@@ -18,7 +18,7 @@ def run(scale: Scale) -> Section:
     rows = scale.pick(1000, 100_000)
     with run_server() as url:
         figures = _compare(url, rows, rounds=scale.pick(1, 2))
-        memory = _memory(url, _sizes(scale))
+        memory = {size: _run_with_job_file(url, size)["peak_bytes"] / _MB for size in _sizes(scale)}
     return Section(
         title="Bulk",
         about=(
@@ -53,12 +53,8 @@ def _run_with_job_file(url: str, rows: int) -> dict[str, Any]:
         return run_job("_job", "register", url, rows, Path(folder) / "benchmark.job")
 
 
-def _memory(url: str, sizes: list[int]) -> dict[int, float]:
-    return {rows: _run_with_job_file(url, rows)["peak_bytes"] / _MB for rows in sizes}
-
-
 def _send_rates(figures: Figures, name: str, rows: int) -> list[float]:
-    return [rows / float(one.get("sending") or one["seconds"]) for one in figures[name]]
+    return [float(one.get("sent_per_second") or rows / one["seconds"]) for one in figures[name]]
 
 
 def _speed_table(figures: Figures, rows: int) -> Table:

@@ -36,7 +36,7 @@ def run(scale: Scale) -> Section:
     contestants = {
         name: partial(Worker, "awaited", name.split()[0], speed=" " in name) for name in _SHOWN
     }
-    samples = take_turns(contestants, levels, rounds=scale.pick(1, 9), seconds=scale.pick(0.2, 0.5))
+    samples = take_turns(contestants, levels, rounds=scale.pick(1, 7), seconds=scale.pick(0.2, 0.5))
     return Section(
         title="Awaited calls",
         about=(

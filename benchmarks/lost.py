@@ -4,10 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks._clients import (
-    AWAITED,
-    PROVIDER,
-)
+from benchmarks._clients import AWAITED, KEY, PROVIDER
 from benchmarks._harness import Goal, Scale, Section, Table, spread
 from novu_async.testing import LocalNovu
 
@@ -50,7 +47,7 @@ def _repeat(name: str, era: Any, prepared: bool, rounds: int) -> list[Outcome]:
 
 
 async def _measure(client: Callable[..., Any], era: Any, prepared: bool) -> Outcome:
-    async with LocalNovu(era=era, api_keys=["benchmark"], latency=0.001) as local:
+    async with LocalNovu(era=era, api_keys=[KEY]) as local:
         channel = {"providerId": PROVIDER, "credentials": {"deviceTokens": []}}
         local.add_subscriber("ada", channels=[channel] if prepared else [])
         async with client(local.url) as call:

@@ -27,7 +27,7 @@ def run(scale: Scale) -> Section:
     levels = scale.pick((1, 250), _LEVELS)
     samples = take_turns(contestants, levels, rounds=scale.pick(1, 5), seconds=scale.pick(0.2, 0.5))
     sizes = [300, 1000] if scale.quick else [10**3, 10**4, 10**5] + [10**6] * scale.all
-    subscribers = _measure_subscribers(sizes, rounds=scale.pick(1, 3))
+    subscribers = _measure_subscribers(sizes, rounds=scale.pick(1, 2))
     return Section(
         title="Growth",
         about="CPU of the client's process per request. The cost should not grow with the work.",
