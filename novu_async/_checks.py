@@ -31,13 +31,17 @@ _FIELD_NAMES = {
 
 
 def check_text(value: object, argument: str) -> str:
-    """Return a text that is not blank and can be encoded as UTF-8."""
+    """Return a text that is not blank and can be encoded as UTF-8.
+
+    A member of a `(str, Enum)`, which the official SDK's enums are, becomes its value: formatted
+    into a path as it is, it would be its name.
+    """
     if not isinstance(value, str):
         raise InvalidRequestError(f"{argument} must be a text, not {_kind(value)}", argument)
     if not value.strip():
         raise InvalidRequestError(f"{argument} must not be empty", argument)
     _check_encodable(value, argument)
-    return value
+    return str.__str__(value)
 
 
 def check_subscriber_id(value: object, argument: str = "subscriber_id") -> str:
@@ -56,7 +60,7 @@ def check_subscriber_id(value: object, argument: str = "subscriber_id") -> str:
 
 def check_provider_id(value: object, argument: str = "provider_id") -> str:
     """Return a provider id; ids that this version does not know are left to the server."""
-    return str(check_subscriber_id(value, argument))
+    return check_subscriber_id(value, argument)
 
 
 def check_integration_identifier(
@@ -81,8 +85,8 @@ def check_device_tokens(value: object, argument: str = "device_tokens") -> list[
         )
     tokens = list(value)
     for i, token in enumerate(tokens):
-        if not (isinstance(token, str) and token.isascii() and token.strip()):
-            check_device_token(token, f"{argument}[{i}]")
+        if not (type(token) is str and token.isascii() and token.strip()):
+            tokens[i] = check_device_token(token, f"{argument}[{i}]")
     return list(dict.fromkeys(tokens))
 
 
@@ -106,7 +110,7 @@ def check_header_value(value: object, argument: str) -> str:
         raise InvalidRequestError(
             f"{argument} must be one line of ASCII characters, to be sent as a header", argument
         )
-    return value
+    return str.__str__(value)
 
 
 def check_request(value: RequestLike) -> UpdateSubscriberChannelRequestDto:
@@ -154,6 +158,7 @@ def _check_credentials(value: object) -> ChannelCredentials:
                 f"credentials.{name} must be a text, not {_kind(text)}", f"credentials.{name}"
             )
         _check_encodable(text, f"credentials.{name}")
+        fields[name] = str.__str__(text)
     if fields.get("device_tokens") is not None:
         fields["device_tokens"] = check_device_tokens(
             fields["device_tokens"], "credentials.device_tokens"

@@ -111,7 +111,7 @@ class Credentials:
         provider that does not exist.
         """
         options = make_options(retries, timeout, server_url, http_headers, idempotency_key)
-        _checks.check_subscriber_id(subscriber_id)
+        subscriber_id = _checks.check_subscriber_id(subscriber_id)
         request = self._pipeline.build(
             _endpoints.DELETE,
             options,
@@ -125,7 +125,7 @@ class Credentials:
     async def _write(
         self, endpoint: Endpoint, subscriber_id: str, given: RequestLike, options: Options
     ) -> Reply:
-        _checks.check_subscriber_id(subscriber_id)
+        subscriber_id = _checks.check_subscriber_id(subscriber_id)
         checked = _checks.check_request(given)
         _checks.check_writes_something(checked, endpoint.name)
         document = unstructure_request(checked)

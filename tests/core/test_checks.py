@@ -1,6 +1,7 @@
 """What is refused before anything is sent, and that all else reaches exactly its own endpoint."""
 
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -96,6 +97,52 @@ def test_an_id_is_kept_or_refused_but_never_changed(subscriber_id: str) -> None:
         assert check_subscriber_id(subscriber_id) == subscriber_id
     except InvalidRequestError as error:
         assert error.argument == "subscriber_id"  # noqa: PT017, one of two good outcomes
+
+
+class Name(str, Enum):  # noqa: UP042, how the official SDK's enums are made
+    """Texts as members of an enum whose own text is `Name.FCM`."""
+
+    FCM = "fcm"
+    USER = "user/1"
+    TOKEN = "token-1"
+    SLACK = "slack"
+    HOOK = "https://example.com/hook"
+
+
+@pytest.mark.anyio
+async def test_a_member_of_an_enum_is_sent_as_its_value(local: LocalNovu, novu: Novu) -> None:
+    """Ids and tokens may be members of a `(str, Enum)`: URL and body have the values."""
+    calls, tokens = novu.subscribers.credentials, novu.subscribers.device_tokens
+    await tokens.add(Name.USER, Name.FCM, Name.TOKEN)
+    assert local.device_tokens("user/1", "fcm") == ["token-1"]
+    request = {"provider_id": Name.FCM, "credentials": {"device_tokens": ["b", Name.TOKEN]}}
+    await calls.update(Name.USER, request)
+    assert local.device_tokens("user/1", "fcm") == ["b", "token-1"]
+    hook = UpdateSubscriberChannelRequestDto(
+        provider_id=Name.SLACK, credentials=ChannelCredentials(webhook_url=Name.HOOK)
+    )
+    assert (await calls.append(Name.USER, hook)).result.channels[1].provider_id == "slack"
+    assert (await novu.bulk.register([(Name.USER, Name.FCM, Name.TOKEN)])).ok
+    await calls.delete(Name.USER, Name.FCM)
+    assert [seen.path for seen in local.requests if seen.method == "DELETE"] == [
+        "/v1/subscribers/user%2F1/credentials/fcm"
+    ]
+    assert local.device_tokens("user/1", "fcm") == []
+    assert list(local.subscribers) == ["user/1"]
+
+
+def test_what_passes_a_check_is_a_plain_text() -> None:
+    """No member is kept, so that nothing behind the checks can take its name for its value."""
+    request = check_request(
+        {"provider_id": Name.FCM, "credentials": {"device_tokens": [Name.TOKEN, "token-1"],
+                                                  "webhook_url": Name.HOOK},
+         "integration_identifier": Name.SLACK}
+    )  # fmt: skip
+    texts = [request.provider_id, request.integration_identifier, request.credentials.webhook_url]
+    texts += [check_subscriber_id(Name.USER), check_header_value(Name.FCM, "h")]
+    texts += request.credentials.device_tokens or []
+    assert [type(text) for text in texts] == [str] * 6
+    assert [*texts] == ["fcm", "slack", Name.HOOK.value, "user/1", "fcm", "token-1"]
 
 
 REFUSED_TOKENS: list[tuple[str, object, str]] = [
