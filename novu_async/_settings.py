@@ -6,7 +6,7 @@ import re
 import ssl as ssl_module
 from collections.abc import Mapping
 from types import EllipsisType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -52,6 +52,12 @@ class Settings:
     share: float
     confirm_after: float | None
     observer: Observer | None
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled, and with it every client."""
+        raise TypeError(
+            "a client cannot be pickled, it holds the API key; make one where it is used"
+        )
 
 
 def make_settings(

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import suppress
 from threading import Event, Lock, RLock, Thread, current_thread, get_ident
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from anyio import move_on_after
 from anyio.from_thread import start_blocking_portal
@@ -248,6 +248,11 @@ class Bridge(Generic[C]):
 
     def __del__(self) -> None:
         self._abandon(at_exit=False)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a client cannot be pickled, it holds the API key; make one where it is used"
+        )
 
     def _start_afresh(self) -> None:
         if self._portal is not None:
