@@ -1,7 +1,7 @@
 """The requests of one verb on one channel, made while holding the subscriber's turn."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from attrs import define, evolve, field
@@ -11,7 +11,7 @@ from novu_async._channels import Channel, Target, parse_channels
 from novu_async._endpoints import Endpoint
 from novu_async._ordering import Turn
 from novu_async._pipeline import AS_CLIENT, Pipeline
-from novu_async._reading import Reader, ask
+from novu_async._reading import Reader
 from novu_async._wire import Reply, Request
 from novu_async.errors import CallError, DeviceTokensNotStoredError, NovuError
 
@@ -31,78 +31,113 @@ class ChannelAccess:
     """All channels of the provider, by the last answer."""
 
     async def append(self, tokens: list[str]) -> Channel:
-        """Add tokens (PATCH)."""
-        return await self._write(_endpoints.APPEND, tokens, self.target.integration_identifier)
+        """Add tokens (PATCH) and return the channel that the API added them to."""
+        reply = await self._write(_endpoints.APPEND, tokens, self.target.integration_identifier)
+        return await self._find_written(reply, tokens)
 
-    async def replace(self, tokens: list[str]) -> Channel:
-        """Set the tokens (PUT); an empty list clears them."""
-        return await self._write(_endpoints.UPDATE, tokens, self.target.integration_identifier)
+    async def read(self) -> Channel:
+        """Read the channel, from a cache where the server is of before 2025.
 
-    async def read(self, probe: list[str]) -> Channel:
-        """Read the channel as it is stored.
-
-        Servers before 2025 answer reads from a cache that may be hours old. There an append of
-        `probe`, tokens whose presence does no harm, is what shows the stored channel.
+        It is that of the integration to which the API would write; where the subscriber has none
+        there, but one for an older integration that is still active, it is that one.
         """
-        if self.reader.has_v2 is False and probe:
-            return await self.append(probe)
         self.requests += 1
         reply = await self.reader.subscriber(self.target.subscriber_id)
-        if self.reader.has_v2 is False and probe:
-            return await self.append(probe)
-        return await self._find(self._parse(reply) or [])
+        self.channels = parse_channels(reply.body, self.target.provider_id) or []
+        if not self.channels:
+            return NO_CHANNEL
+        active = await self.reader.integrations()
+        if active is None:
+            return self.channels[0]
+        chosen = await self.reader.integration_id(
+            self.target.provider_id, self.target.integration_identifier
+        )
+        by_id = {channel.integration_id: channel for channel in self.channels}
+        if chosen in by_id or self.target.integration_identifier is not None:
+            return by_id.get(chosen or "", NO_CHANNEL)
+        others = [one for one in reversed(active) if str(one.get("_id")) in by_id]
+        return by_id[str(others[0]["_id"])] if others else NO_CHANNEL
+
+    async def read_certain(self, leaving: Collection[str]) -> Channel:
+        """Read the channel as it is stored, on every server.
+
+        Where reads come from a cache, the channel is shown by an append of one token that it has
+        already, preferably none of those that are `leaving`. A channel that the cache does not show
+        is taken as missing.
+        """
+        cached = await self.read()
+        if self.reader.has_v2 or not cached.device_tokens:
+            return cached
+        staying = [token for token in cached.device_tokens if token not in leaving]
+        probe = (staying or cached.device_tokens)[0]
+        reply = await self._write(_endpoints.APPEND, [probe], await self._identifier_of(cached))
+        return await self._find(reply, cached.integration_id)
+
+    async def replace(self, channel: Channel, tokens: list[str]) -> Channel:
+        """Set the tokens of a channel that was read (PUT); an empty list clears them."""
+        identifier = await self._identifier_of(channel)
+        reply = await self._write(_endpoints.UPDATE, tokens, identifier)
+        if channel is NO_CHANNEL:
+            return await self._find_written(reply, tokens)
+        return await self._find(reply, channel.integration_id)
+
+    async def create_subscriber(self) -> None:
+        """Create the subscriber (POST); one that exists already is left as it is."""
+        document = {"subscriberId": self.target.subscriber_id}
+        await self._send(self.pipeline.build(_endpoints.CREATE_SUBSCRIBER, AS_CLIENT, document))
 
     async def rebuild(self, chosen: Channel, tokens: list[str]) -> Channel:
         """Make one channel out of several elements for the same integration, with these tokens.
 
         Only a delete reaches the further elements, and it takes all channels of the provider; so
-        these are written anew after it, and nothing is begun where one of them could not be.
+        these are written anew after it. Nothing is begun where one of them could not be, and
+        nobody's cancellation ends it half-way.
         """
-        integrations = {str(i.get("_id")): i for i in await self.reader.integrations()}
-        lost = [c for c in self.channels if c.integration_id not in integrations]
-        if lost and (len(self.channels) > 1 or integrations):
+        active = {str(one.get("_id")) for one in await self.reader.integrations() or ()}
+        lost = [c for c in self.channels if c.integration_id not in active]
+        if lost and (len(self.channels) > 1 or active):
             raise NovuError(
                 f"the duplicate channels of {self.target.provider_id!r} cannot be merged without "
                 f"losing tokens: integration {lost[0].integration_id} is not active; nothing was "
                 "changed"
             )
-        contents = {c.integration_id: list(c.device_tokens) for c in self.channels}
-        contents[chosen.integration_id] = tokens
-        rewritten = [c for c in self.channels if c is not chosen] + [chosen]
-        # as one exchange: a caller that is cancelled must not leave the channels deleted
         whole = evolve(self, turn=None)
-        task = asyncio.create_task(whole._delete_and_restore(rewritten, contents, integrations))
-        self.pipeline.keep(task)
+        task = asyncio.get_running_loop().create_task(whole.rewrite_all(chosen, tokens))
         if self.turn is not None:
             self.turn.exchange = task
+        self.pipeline.keep(task, to_its_end=True)
         try:
             return await asyncio.shield(task)
         finally:
             self.requests = whole.requests
 
-    async def _delete_and_restore(
-        self,
-        channels: list[Channel],
-        contents: dict[str, list[str]],
-        integrations: dict[str, dict[str, Any]],
-    ) -> Channel:
-        result = NO_CHANNEL
-        deleted = False
+    async def rewrite_all(self, chosen: Channel, tokens: list[str]) -> Channel:
+        """Delete all channels of the provider and write them again, the chosen one last."""
+        channels = [c for c in self.channels if c is not chosen] + [chosen]
+        contents = {c.integration_id: list(c.device_tokens) for c in channels}
+        contents[chosen.integration_id] = tokens
+        identifiers = {c.integration_id: await self._identifier_of(c) for c in channels}
+        result, unsaved = NO_CHANNEL, list[str]()
+        cause: NovuError | None = None
         try:
             await self._delete_provider()
-            deleted = True
-            for channel in channels:
-                named = integrations.get(channel.integration_id, {}).get("identifier")
-                identifier = named or self.target.integration_identifier
-                stored = contents[channel.integration_id]
-                result = await self._write(_endpoints.UPDATE, stored, identifier, channel.others)
-        except BaseException as error:
-            if isinstance(error, CallError) and not (deleted or error.may_have_applied):
+        except CallError as error:
+            if not error.may_have_applied:
                 raise
-            tokens = [token for tokens in contents.values() for token in tokens]
+            # it may have happened all the same, so everything is written again
+        for channel in channels:
+            content = contents[channel.integration_id]
+            identifier = identifiers[channel.integration_id]
+            try:
+                reply = await self._write(_endpoints.UPDATE, content, identifier, channel.others)
+                result = await self._find(reply, channel.integration_id)
+            except NovuError as error:
+                unsaved += content
+                cause = error
+        if cause is not None:
             raise DeviceTokensNotStoredError(
-                "merging duplicate channels was interrupted; add these tokens again", tokens
-            ) from error
+                "merging duplicate channels was interrupted; add these tokens again", unsaved
+            ) from cause
         return result
 
     async def _delete_provider(self) -> None:
@@ -115,18 +150,13 @@ class ChannelAccess:
             )
         )
 
-    async def create_subscriber(self) -> None:
-        """Create the subscriber (POST); one that exists already is left as it is."""
-        document = {"subscriberId": self.target.subscriber_id}
-        await self._send(self.pipeline.build(_endpoints.CREATE_SUBSCRIBER, AS_CLIENT, document))
-
     async def _write(
         self,
         endpoint: Endpoint,
         tokens: list[str],
         identifier: str | None,
         others: Mapping[str, Any] | None = None,
-    ) -> Channel:
+    ) -> Reply:
         document: dict[str, Any] = {
             "providerId": self.target.provider_id,
             "credentials": {**(others or {}), "deviceTokens": tokens},
@@ -135,30 +165,55 @@ class ChannelAccess:
             document["integrationIdentifier"] = identifier
         subscriber_id = self.target.subscriber_id
         request = self.pipeline.build(endpoint, AS_CLIENT, document, subscriber_id=subscriber_id)
-        channels = await ask(self.pipeline, request, lambda: self._send(request), self._parse)
-        return await self._find(channels, after_write=True)
+        return await self._send(request)
 
     async def _send(self, request: Request) -> Reply:
         self.requests += 1
         return await self.pipeline.send(request, AS_CLIENT, self.turn)
 
-    def _parse(self, reply: Reply) -> list[Channel] | None:
-        return parse_channels(reply.body, self.target.provider_id)
+    async def _identifier_of(self, channel: Channel) -> str | None:
+        """Return the identifier of a channel's integration; the caller's where it is not known."""
+        for one in await self.reader.integrations() or ():
+            if str(one.get("_id")) == channel.integration_id:
+                found = one.get("identifier")
+                return found if isinstance(found, str) else self.target.integration_identifier
+        return self.target.integration_identifier
 
-    async def _find(self, channels: list[Channel], *, after_write: bool = False) -> Channel:
-        """Pick the channel of the integration that the API takes for this target.
-
-        Answers name integrations by id and never by identifier, so where an answer leaves a doubt
-        the list of integrations is read.
-        """
+    async def _parse_written(self, reply: Reply) -> list[Channel]:
+        """Read the channels after a write; where the answer shows none, look again."""
+        channels = parse_channels(reply.body, self.target.provider_id)
+        if not channels:
+            self.requests += 1
+            reread = await self.reader.subscriber(self.target.subscriber_id)
+            channels = parse_channels(reread.body, self.target.provider_id) or []
         self.channels = channels
-        certain = after_write or self.target.integration_identifier is None
-        if len(channels) <= 1 and (certain or not channels):
-            return channels[0] if channels else NO_CHANNEL
-        integration_id = await self.reader.integration_id(
-            self.target.provider_id, self.target.integration_identifier
-        )
-        if integration_id is None:
-            return channels[0]
-        by_id = {channel.integration_id: channel for channel in channels}
+        return channels
+
+    async def _find(self, reply: Reply, integration_id: str) -> Channel:
+        by_id = {c.integration_id: c for c in await self._parse_written(reply)}
         return by_id.get(integration_id, NO_CHANNEL)
+
+    async def _find_written(self, reply: Reply, tokens: list[str]) -> Channel:
+        """Pick the channel that the API has written to.
+
+        Answers name integrations by id and never by identifier. Where an answer shows several, the
+        list of integrations says which of them it was; where that is not to be had, it is one that
+        holds the tokens.
+        """
+        channels = await self._parse_written(reply)
+        if len(channels) <= 1:
+            return channels[0] if channels else NO_CHANNEL
+        by_id = {channel.integration_id: channel for channel in channels}
+        wanted = set(tokens)
+        for is_fresh in (False, True):
+            chosen = await self.reader.integration_id(
+                self.target.provider_id, self.target.integration_identifier, fresh=is_fresh
+            )
+            if chosen is None:
+                break
+            if wanted.issubset(by_id.get(chosen, NO_CHANNEL).device_tokens):
+                return by_id[chosen]
+        holding = [c for c in channels if wanted.issubset(c.device_tokens)]
+        if chosen is not None:
+            return by_id.get(chosen, NO_CHANNEL)
+        return holding[0] if holding else channels[0]

@@ -78,6 +78,7 @@ class Pipeline:
         self._budget = RetryBudget()
         self._background = False
         self._unfinished: set[asyncio.Task[Any]] = set()
+        self._indispensable: set[asyncio.Task[Any]] = set()
 
     def in_background(self) -> "Pipeline":
         """Return a view of this pipeline whose calls let other calls pass at the gate."""
@@ -209,6 +210,8 @@ class Pipeline:
 
     async def aclose(self) -> None:
         """Cut off what is still under way and close the connections."""
+        if self._indispensable:
+            await asyncio.wait(self._indispensable, timeout=self.settings.timeout)
         self._transport.closed = True
         self.gate.close()
         unfinished = [
@@ -219,10 +222,14 @@ class Pipeline:
         await asyncio.gather(*unfinished, return_exceptions=True)
         await self._transport.aclose()
 
-    def keep(self, task: asyncio.Task[Any]) -> None:
-        """Hold on to a task until it ends, or until the client is closed."""
-        self._unfinished.add(task)
-        task.add_done_callback(self._unfinished.discard)
+    def keep(self, task: asyncio.Task[Any], *, to_its_end: bool = False) -> None:
+        """Hold on to a task until it ends, or until the client is closed.
+
+        Closing waits for a task that must come `to_its_end`, as long as one attempt may take.
+        """
+        tasks = self._indispensable if to_its_end else self._unfinished
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _attempt(
         self, request: Request, timeout: float, turn: Turn | None, deadline: float

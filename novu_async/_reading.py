@@ -1,23 +1,16 @@
 """Reads of subscribers and integrations, from servers of any age."""
 
 import random
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from novu_async import _endpoints, _json
-from novu_async._pipeline import AS_CLIENT, Pipeline
-from novu_async._wire import Reply, Request
-from novu_async.errors import (
-    APIConnectionError,
-    ErrorDto,
-    PermissionDeniedError,
-    SubscriberNotFoundError,
-)
-
-T = TypeVar("T")
+from novu_async._pipeline import AS_CLIENT, Options, Pipeline
+from novu_async._wire import Reply
+from novu_async.errors import APIConnectionError, ErrorDto, NovuError
 
 _REMEMBERED_SECONDS = 60.0
-_NOT_FOUND = 404
+_NO_SUCH_ROUTE = "Cannot GET "
+_ONCE = Options(retries=None)
 _MAX_UNREADABLE = 5
 _PAUSE_SECONDS = 0.02
 
@@ -27,7 +20,7 @@ class Reader:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._integrations: list[dict[str, Any]] = []
+        self._integrations: list[dict[str, Any]] | None = None
         self._read_at = float("-inf")
         self.has_v2: bool | None = None
         """Whether the server has the uncached read; None before the first one."""
@@ -38,8 +31,8 @@ class Reader:
             try:
                 reply = await self._get(_endpoints.GET_SUBSCRIBER, subscriber_id)
             except ErrorDto as error:
-                # a server before 2025: `Cannot GET /v2/...`, which says nothing of the subscriber
-                if error.status_code != _NOT_FOUND or isinstance(error, SubscriberNotFoundError):
+                # a server before 2025, which says nothing of the subscriber
+                if not error.message.startswith(_NO_SUCH_ROUTE):
                     raise
                 self.has_v2 = False
             else:
@@ -47,71 +40,61 @@ class Reader:
                 return reply
         return await self._get(_endpoints.GET_SUBSCRIBER_V1, subscriber_id)
 
-    async def integrations(self) -> list[dict[str, Any]]:
-        """Return the active integrations as the API lists them; remembered for a minute.
+    async def integrations(self, *, fresh: bool = False) -> list[dict[str, Any]] | None:
+        """Return the active integrations, oldest first; None where they cannot be read.
 
-        Empty where the key may not list them.
+        The list is remembered for a minute, unless it shall be `fresh`. Not being able to read it
+        fails no call: it only helps to tell channels apart.
         """
         now = self._pipeline.clock.monotonic()
-        if now - self._read_at > _REMEMBERED_SECONDS:
-            request = self._pipeline.build(_endpoints.LIST_INTEGRATIONS, AS_CLIENT)
-            try:
-                reply = await self._ask(request, list)
-            except PermissionDeniedError:
-                return []
-            found = (_json.parse_object(reply.body) or {})["data"]
-            self._integrations = [i for i in found if isinstance(i, dict)]
-            self._read_at = now
+        if not fresh and now - self._read_at <= _REMEMBERED_SECONDS:
+            return self._integrations
+        request = self._pipeline.build(_endpoints.LIST_INTEGRATIONS, AS_CLIENT)
+        try:
+            reply = await self._pipeline.send(request, _ONCE)
+        except NovuError:
+            listed = None
+        else:
+            listed = _data_of(reply)
+        if isinstance(listed, list) and all(isinstance(one, dict) for one in listed):
+            self._integrations = sorted(listed, key=_age_of)
+        else:
+            self._integrations = None
+        self._read_at = now
         return self._integrations
 
-    async def integration_id(self, provider_id: str, identifier: str | None) -> str | None:
-        """Return the id of the integration that the API takes for a write, or None.
+    async def integration_id(
+        self, provider_id: str, identifier: str | None, *, fresh: bool = False
+    ) -> str | None:
+        """Return the id of the integration that the API takes for a write; None if not known.
 
         It takes the newest active one of the provider, and with that identifier if one is given.
         """
-        candidates = [
+        matching = [
             integration
-            for integration in await self.integrations()
+            for integration in await self.integrations(fresh=fresh) or ()
             if integration.get("providerId") == provider_id
             and identifier in (None, integration.get("identifier"))
             and integration.get("active", True)
         ]
-        newest = max(candidates, key=_age_of, default=None)
-        return None if newest is None else str(newest.get("_id"))
+        return str(matching[-1].get("_id")) if matching else None
 
     async def _get(self, endpoint: _endpoints.Endpoint, subscriber_id: str) -> Reply:
+        """Ask until the answer can be read: one that is cut off says nothing of channels."""
         request = self._pipeline.build(endpoint, AS_CLIENT, subscriber_id=subscriber_id)
-        return await self._ask(request, dict)
+        for _ in range(_MAX_UNREADABLE):
+            reply = await self._pipeline.send(request)
+            if isinstance(_data_of(reply), dict):
+                return reply
+            await self._pipeline.clock.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
+        raise APIConnectionError(
+            f"{_MAX_UNREADABLE} answers could not be read: cut off, or not the API's",
+            request=request.info,
+        )
 
-    async def _ask(self, request: Request, kind: type) -> Reply:
-        def read(reply: Reply) -> Reply | None:
-            data = (_json.parse_object(reply.body) or {}).get("data")
-            return reply if isinstance(data, kind) else None
 
-        return await ask(self._pipeline, request, lambda: self._pipeline.send(request), read)
-
-
-async def ask(
-    pipeline: Pipeline,
-    request: Request,
-    send: Callable[[], Awaitable[Reply]],
-    read: Callable[[Reply], T | None],
-) -> T:
-    """Send a request until its answer can be read: one that is cut off says nothing of channels.
-
-    Every request of this package may be repeated. Raises APIConnectionError where no answer can be
-    read.
-    """
-    for _ in range(_MAX_UNREADABLE):
-        found = read(await send())
-        if found is not None:
-            return found
-        await pipeline.clock.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
-    raise APIConnectionError(
-        f"{_MAX_UNREADABLE} answers could not be read: cut off, or not the API's",
-        request=request.info,
-        may_have_applied=request.body is not None,
-    )
+def _data_of(reply: Reply) -> Any:
+    return (_json.parse_object(reply.body) or {}).get("data")
 
 
 def _age_of(integration: dict[str, Any]) -> tuple[str, str]:

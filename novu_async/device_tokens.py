@@ -6,7 +6,7 @@ returns a DeviceTokensResult. See `_group_commit` for how concurrent adds are me
 
 import asyncio
 import random
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Literal
 
 from attrs import evolve, field, frozen
@@ -140,7 +140,7 @@ class DeviceTokens:
         """
         given = _check_tokens(tokens)
         target = _make_target(subscriber_id, provider_id, integration_identifier)
-        return await self._rewrite(target, "replaced", lambda _: given, probe=given)
+        return await self._rewrite(target, "replaced", lambda _: given, leaving=())
 
     async def remove(
         self,
@@ -154,7 +154,7 @@ class DeviceTokens:
         given = _check_tokens(tokens)
         target = _make_target(subscriber_id, provider_id, integration_identifier)
         return await self._rewrite(
-            target, "removed", lambda stored: without(stored, given), probe=given
+            target, "removed", lambda stored: without(stored, given), leaving=given
         )
 
     async def rotate(
@@ -178,7 +178,7 @@ class DeviceTokens:
                 return unite(stored, [come])
             return unite(come if token == gone else token for token in stored)
 
-        return await self._rewrite(target, "rotated", exchange, probe=[come])
+        return await self._rewrite(target, "rotated", exchange, leaving=[gone])
 
     async def clear(
         self,
@@ -189,7 +189,7 @@ class DeviceTokens:
     ) -> DeviceTokensResult:
         """Erase the tokens of the channel; `removed` says which. The channel itself stays."""
         target = _make_target(subscriber_id, provider_id, integration_identifier)
-        return await self._rewrite(target, "cleared", lambda _: [], probe=[])
+        return await self._rewrite(target, "cleared", lambda _: [], leaving=())
 
     async def list(
         self,
@@ -202,7 +202,7 @@ class DeviceTokens:
         target = _make_target(subscriber_id, provider_id, integration_identifier)
         async with self._pipeline.turn(subscriber_id) as turn:
             access = ChannelAccess(self._pipeline, self._reader, target, turn)
-            return _result(await access.read([]), access)
+            return _result(await access.read(), access)
 
     async def repair(
         self,
@@ -217,7 +217,7 @@ class DeviceTokens:
         written again as well. Nothing is changed where there are no duplicates.
         """
         target = _make_target(subscriber_id, provider_id, integration_identifier)
-        return await self._rewrite(target, "repaired", lambda stored: stored, probe=[])
+        return await self._rewrite(target, "repaired", lambda stored: stored, leaving=())
 
     async def _join_batch(
         self, line: Hashable, group: Hashable, given: Tokens, commit: Commit[DeviceTokensResult]
@@ -243,7 +243,7 @@ class DeviceTokens:
                 channel = await self._append(access, part, creates)
             missing = without(tokens, channel.device_tokens)
             if not missing:
-                channel = await self._confirm(access, channel, tokens)
+                channel = await self._confirm(access, channel)
                 missing = without(tokens, channel.device_tokens)
             if not missing:
                 break
@@ -262,30 +262,36 @@ class DeviceTokens:
         return await access.append(part)
 
     async def _rewrite(
-        self, target: Target, change: Change, make: Callable[[Tokens], Tokens], probe: Tokens
+        self,
+        target: Target,
+        change: Change,
+        make: Callable[[Tokens], Tokens],
+        leaving: Collection[str],
     ) -> DeviceTokensResult:
         """Read, compare, write and check; `make` turns the stored tokens into the wanted ones."""
         async with self._pipeline.turn(target.subscriber_id) as turn:
             access = ChannelAccess(self._pipeline, self._reader, target, turn)
-            found = await access.read(probe)
+            found = await access.read_certain(leaving)
             before = list(found.device_tokens)
             wanted = make(before)
+            # a cached read that shows nothing to clear may be wrong
+            must_write = change == "cleared" and self._reader.has_v2 is False
             if found.duplicates:
                 after = await access.rebuild(found, wanted)
-            elif wanted == before:
+            elif wanted == before and not must_write:
                 return _result(found, access)
             else:
-                after = await access.replace(wanted)
+                after = await access.replace(found, wanted)
             known = unite(before, wanted)
             for _ in range(_MAX_REWRITES):
                 if not _is_undone(before, wanted, after.device_tokens):
-                    after = await self._confirm(access, after, [])
+                    after = await self._confirm(access, after)
                 if not _is_undone(before, wanted, after.device_tokens):
                     break
                 await self._pause()
                 stored = list(after.device_tokens)
                 wanted = unite(make(stored), without(stored, known))
-                after = await access.replace(wanted)
+                after = await access.replace(found, wanted)
             if _is_undone(before, wanted, after.device_tokens):
                 raise DeviceTokensNotStoredError(
                     f"{change} {access.requests} times, and another writer undid it each time",
@@ -298,13 +304,13 @@ class DeviceTokens:
                 appeared=tuple(without(after.device_tokens, known)),
             )
 
-    async def _confirm(self, access: ChannelAccess, channel: Channel, probe: Tokens) -> Channel:
+    async def _confirm(self, access: ChannelAccess, channel: Channel) -> Channel:
         """Look again after `confirm_after` seconds, where the client is set up to."""
         seconds = self._pipeline.settings.confirm_after
         if seconds is None:
             return channel
         await self._pipeline.clock.sleep(seconds)
-        return await access.read(probe)
+        return await access.read_certain(())
 
     async def _pause(self) -> None:
         await self._pipeline.clock.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311

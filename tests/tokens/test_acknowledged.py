@@ -68,9 +68,7 @@ class QuietClock(Clock):
     async def sleep(self, seconds: float) -> None:
         begun = [request.number for request in self._local.requests if request.status is None]
         while any(
-            request.status is None
-            for request in self._local.requests
-            if request.number in begun
+            request.status is None for request in self._local.requests if request.number in begun
         ):
             await asyncio.sleep(0)
 

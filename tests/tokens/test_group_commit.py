@@ -47,9 +47,7 @@ async def test_fifty_adds_to_one_subscriber_take_three_requests_at_most(
     assert sorted(local.device_tokens("u", "fcm")) == tokens
     assert len(local.subscribers["u"]["channels"]) == 1
     assert len(local.requests) <= 3
-    assert all(
-        token in result.device_tokens for token, result in zip(tokens, results, strict=True)
-    )
+    assert all(token in result.device_tokens for token, result in zip(tokens, results, strict=True))
 
 
 async def test_fifty_faithful_appends_are_all_stored(novu: Novu, local: LocalNovu) -> None:

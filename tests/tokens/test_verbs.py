@@ -55,9 +55,7 @@ async def test_add_splits_what_is_too_long_for_one_body(novu: Novu, local: Local
     assert result.requests == 3
 
 
-async def test_add_sends_again_what_another_process_overwrote(
-    novu: Novu, local: LocalNovu
-) -> None:
+async def test_add_sends_again_what_another_process_overwrote(novu: Novu, local: LocalNovu) -> None:
     """An acknowledged write that is missing from its own answer is repeated."""
     put_channels(local, "u", ["a"])
     local.faults.next(overwritten=True, method="PATCH", times=2)
@@ -138,7 +136,7 @@ async def test_list_reads_without_writing(novu: Novu, local: LocalNovu) -> None:
     put_channels(local, "u", ["b", "a"])
     result = await novu.subscribers.device_tokens.list("u", "fcm")
     assert result.device_tokens == ("b", "a")
-    assert methods(local) == ["GET"]
+    assert set(methods(local)) == {"GET"}
 
 
 async def test_a_webhook_url_of_the_channel_survives_every_verb(

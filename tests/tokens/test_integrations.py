@@ -1,0 +1,119 @@
+"""Several integrations of one provider, lists of them that cannot be read, and old servers."""
+
+import asyncio
+
+import pytest
+
+from novu_async import Novu
+from novu_async.testing import LocalNovu
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def moved(novu: Novu, local: LocalNovu) -> str:
+    """A subscriber with tokens of an integration than which there is a newer one; its id."""
+    await novu.subscribers.device_tokens.add("u", "fcm", ["a", "b"])
+    old: str = local.subscribers["u"]["channels"][0]["_integrationId"]
+    local.add_integration("fcm", "fcm-new")
+    return old
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "left"),
+    [
+        ("remove", ["a"], ["b"]),
+        ("clear", [], []),
+        ("rotate", ["a", "c"], ["c", "b"]),
+        ("replace", [["d"]], ["d"]),
+    ],
+)
+async def test_verbs_change_the_channel_that_there_is(
+    novu: Novu, local: LocalNovu, moved: str, verb: str, arguments: list[object], left: list[str]
+) -> None:
+    """A token that was removed gets no more pushes, also after a newer integration came."""
+    result = await getattr(novu.subscribers.device_tokens, verb)("u", "fcm", *arguments)
+    assert result.integration_id == moved
+    assert local.device_tokens("u", "fcm") == left
+    assert len(local.subscribers["u"]["channels"]) == 1
+
+
+async def test_an_add_goes_where_the_api_puts_it(novu: Novu, local: LocalNovu, moved: str) -> None:
+    """To the newest integration; the older channel stays, and verbs then mean the newer one."""
+    tokens = novu.subscribers.device_tokens
+    result = await tokens.add("u", "fcm", "c")
+    assert result.integration_id != moved
+    assert local.device_tokens("u", "fcm", "fcm-new") == ["c"]
+    assert (await tokens.list("u", "fcm")).device_tokens == ("c",)
+
+
+@pytest.mark.parametrize("fault", ["error_500", "html_error", "truncated_json"])
+async def test_an_add_does_not_fail_for_a_list_that_cannot_be_read(
+    novu: Novu, local: LocalNovu, moved: str, fault: str
+) -> None:
+    """The write has succeeded; the list of integrations only helps to tell channels apart."""
+    local.faults.next(fault, method="GET", times=4)  # type: ignore[arg-type]
+    result = await novu.subscribers.device_tokens.add("u", "fcm", "c")
+    assert "c" in result.device_tokens
+    assert result.resent == ()
+
+
+async def test_a_third_integration_is_noticed_at_once(novu: Novu, local: LocalNovu) -> None:
+    """What is remembered of integrations does not make a stored token look lost."""
+    tokens = novu.subscribers.device_tokens
+    await tokens.add("u", "fcm", "a")
+    for name in ("second", "third", "fourth"):
+        newest = local.add_integration("fcm", name)
+        result = await tokens.add("u", "fcm", name)
+        assert (result.integration_id, result.device_tokens) == (newest, (name,))
+        assert result.requests == 1
+
+
+async def test_an_answer_without_channels_is_looked_at_again(novu: Novu, local: LocalNovu) -> None:
+    """A write whose answer is cut off is confirmed by a read, not sent again and again."""
+    local.faults.next("truncated_json", method="PATCH")
+    result = await novu.subscribers.device_tokens.add("u", "fcm", "a")
+    assert result.device_tokens == ("a",)
+    assert [request.method for request in local.requests] == ["PATCH", "GET"]
+
+
+async def test_a_repair_that_its_caller_abandons_is_finished(novu: Novu, local: LocalNovu) -> None:
+    """Between deleting and writing anew nobody's time-out counts, not even closing does."""
+    channels = [
+        {"providerId": "fcm", "credentials": {"deviceTokens": tokens}}
+        for tokens in (["a", "b"], ["c"])
+    ]
+    local.add_subscriber("u", channels=channels)
+    repair = asyncio.create_task(novu.subscribers.device_tokens.repair("u", "fcm"))
+    while not any(request.method == "DELETE" for request in local.requests):
+        await asyncio.sleep(0)
+    repair.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await repair
+    await novu.aclose()
+    assert local.device_tokens("u", "fcm") == ["a", "b", "c"]
+
+
+async def test_a_server_of_2024_is_not_given_tokens_to_remove() -> None:
+    """Nothing is added on the way to removing it, and a stale read loses nothing."""
+    async with (
+        LocalNovu(era="2024") as local,
+        Novu(local.api_key, server_url=local.url) as novu,
+    ):
+        tokens = novu.subscribers.device_tokens
+        assert (await tokens.remove("u", "fcm", "never-there")).removed == ()
+        assert not local.device_tokens("u", "fcm")
+        await tokens.add("u", "fcm", ["a", "b", "c"])
+        result = await tokens.remove("u", "fcm", ["b", "never-there"])
+        assert result.removed == ("b",)
+        sent = [
+            token
+            for r in local.requests
+            if r.json
+            for token in r.json["credentials"]["deviceTokens"]
+        ]
+        assert "never-there" not in sent
+        long = [f"{i:05}" + "x" * 100 for i in range(1500)]
+        await tokens.add("v", "fcm", long)
+        await tokens.remove("v", "fcm", long[:800])
+        assert local.device_tokens("v", "fcm") == long[800:]
