@@ -3,6 +3,15 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from typing import NoReturn
+
+
+def refuse_copy(_: object) -> NoReturn:
+    """Be the `__reduce__` of what holds the API key, so that neither pickle nor copy repeats it."""
+    raise TypeError(
+        "a client cannot be pickled or copied: it holds the API key and connections; make one Novu "
+        "in each process, and share it there"
+    )
 
 
 def fingerprint(secret: str) -> str:

@@ -6,7 +6,7 @@ import re
 import ssl as ssl_module
 from collections.abc import Mapping
 from types import EllipsisType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from novu_async._checks import check_header_value
 from novu_async._retry import DEFAULT_RETRIES, RetryConfig
+from novu_async._secrets import refuse_copy
 from novu_async._version import __version__
 from novu_async.errors import ConfigurationError, InvalidRequestError
 from novu_async.observing import Observer
@@ -53,11 +54,7 @@ class Settings:
     confirm_after: float | None
     observer: Observer | None
 
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled, and with it every client."""
-        raise TypeError(
-            "a client cannot be pickled, it holds the API key; make one where it is used"
-        )
+    __reduce__ = refuse_copy  # they are in every part of a client
 
 
 def make_settings(
@@ -173,11 +170,18 @@ def check_retries(retries: RetryConfig | None) -> RetryConfig | None:
     return retries
 
 
-def merge_headers(headers: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+class Headers(dict[str, str]):
+    """Headers that show their names only: some tools print the variables of a traceback."""
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
+
+
+def merge_headers(headers: Mapping[str, str], extra: Mapping[str, str]) -> Headers:
     """Return headers with others in their place, whatever the case of the names."""
     replaced = {name.lower() for name in extra}
     kept = {name: value for name, value in headers.items() if name.lower() not in replaced}
-    return {**kept, **extra}
+    return Headers({**kept, **extra})
 
 
 def _make_headers(key: str) -> dict[str, str]:
@@ -186,6 +190,14 @@ def _make_headers(key: str) -> dict[str, str]:
         "Accept": "application/json",
         "User-Agent": f"novu-async/{__version__}",
     }
+
+
+def is_plain_http(url: str) -> bool:
+    """Tell whether the key would cross a network in clear text; this machine is no network."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    is_here = host == "localhost" or host.endswith(".localhost") or host == "::1"
+    return parts.scheme == "http" and not (is_here or host.startswith("127."))
 
 
 def _is_token(name: str) -> bool:

@@ -11,10 +11,11 @@ from novu_async._checks import check_subscriber_id
 from novu_async._clock import Clock
 from novu_async._converter import parse_subscriber
 from novu_async._pacing import RateLimit
-from novu_async._pipeline import Pipeline
+from novu_async._pipeline import Pipeline, logger
 from novu_async._reading import Reader
 from novu_async._retry import RetryConfig
-from novu_async._settings import make_settings
+from novu_async._secrets import refuse_copy
+from novu_async._settings import is_plain_http, make_settings
 from novu_async._transport import Transport
 from novu_async.credentials import Credentials
 from novu_async.device_tokens import DeviceTokens
@@ -115,6 +116,10 @@ class Novu:
             confirm_after=confirm_after,
             observer=observer,
         )
+        if is_plain_http(settings.server_url):
+            logger.warning(
+                "the API key is sent in clear text to %s: use https", settings.server_url
+            )
         self._pipeline = Pipeline(settings, Transport(settings, _caller()), Clock())
         self.subscribers = Subscribers(self._pipeline)
 
@@ -148,6 +153,8 @@ class Novu:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    __reduce__ = refuse_copy
 
     def __repr__(self) -> str:
         return f"<Novu {self._pipeline.settings.server_url}>"

@@ -13,11 +13,12 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import suppress
 from threading import Event, Lock, RLock, Thread, current_thread, get_ident
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from anyio import move_on_after
 from anyio.from_thread import start_blocking_portal
 
+from novu_async._secrets import refuse_copy
 from novu_async.errors import ClientClosedError
 from novu_sync._calls import Call, Feed, Stream
 from novu_sync._executor import DaemonExecutor
@@ -249,10 +250,7 @@ class Bridge(Generic[C]):
     def __del__(self) -> None:
         self._abandon(at_exit=False)
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a client cannot be pickled, it holds the API key; make one where it is used"
-        )
+    __reduce__ = refuse_copy
 
     def _start_afresh(self) -> None:
         if self._portal is not None:

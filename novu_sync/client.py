@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from novu_async import client as awaited
+from novu_async._secrets import refuse_copy
 from novu_async.client import RateLimit
 from novu_async.errors import ConfigurationError
 from novu_sync._blocking import Resource, blocking, same_parameters
@@ -82,6 +83,8 @@ class Novu:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    __reduce__ = refuse_copy
 
     def __repr__(self) -> str:
         return repr(self._bridge.core)

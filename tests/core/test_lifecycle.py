@@ -1,15 +1,19 @@
 """Where and how long a client works: loops, closing, and being forgotten."""
 
 import asyncio
+import copy
 import gc
 import inspect
+import pickle
 import warnings
+from operator import attrgetter
 from typing import Any
 
 import pytest
 import trio
 from core_doubles import KEY, PUSH
 
+import novu_sync
 from novu_async import (
     APIConnectionError,
     BackoffStrategy,
@@ -44,6 +48,22 @@ async def test_a_client_that_is_closed(local: LocalNovu) -> None:
         with pytest.raises(ClientClosedError, match="make a new Novu"):
             await call
     assert len(local.requests) == 1
+
+
+@pytest.mark.parametrize("make", [Novu, novu_sync.Novu], ids=["novu_async", "novu_sync"])
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.deepcopy, copy.copy])
+def test_a_client_is_not_copied(make: Any, copied: Any) -> None:
+    """A pickle would hold the key, a copy would write beside the original; parts are no way round.
+
+    A shallow copy of a part is the part: it leads to the same client.
+    """
+    novu = make(KEY, server_url="http://novu.invalid")
+    with pytest.raises(TypeError, match="make one Novu in each process"):
+        copied(novu)
+    parts = ["subscribers", "subscribers.credentials", "subscribers.device_tokens", "bulk"]
+    for part in map(attrgetter, parts if copied is not copy.copy else []):
+        with pytest.raises(TypeError, match="make one Novu in each process"):
+            copied(part(novu))
 
 
 @pytest.mark.anyio
