@@ -226,7 +226,7 @@ async def test_a_subscriber_that_cannot_be_read_is_no_empty_one() -> None:
 async def test_a_repair_that_fails_names_the_tokens(
     kind: FaultKind, method: str, error: type[NovuError]
 ) -> None:
-    """Once the channels may be deleted every token of them is in the error; before, none is gone."""
+    """Once the channels may be deleted all their tokens are in the error; before, none is gone."""
     channels = [
         {"providerId": "fcm", "credentials": {"deviceTokens": tokens}}
         for tokens in (["a", "b"], ["b", "c"])

@@ -1,0 +1,100 @@
+"""Recognisable secrets, and a search for them in whatever a program could print or keep."""
+
+import copy
+import logging
+import pickle
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import define, field
+from chaos_harness import FIGURES
+
+from novu_async import DeviceTokensNotStoredError
+
+MARK = "zq7"
+"""Part of every secret again and again, so that half of one is found as well."""
+
+KEY = "zq7zq7-key-zq7zq7"
+HEADER = "zq7zq7-header-zq7zq7"
+WEBHOOK = "https://hooks.example.com/zq7zq7/zq7zq7"
+TOKENS = [f"zq7-token-{i}-zq7" for i in range(12)]
+PASSWORD = "zq7zq7-password-zq7zq7"
+
+
+@define
+class Search:
+    """Looks for secrets; `found` says where there was one."""
+
+    found: list[str] = field(factory=list)
+    in_locals: Counter[str] = field(factory=Counter)
+
+    def text(self, where: str, text: str) -> None:
+        """Look through a text."""
+        FIGURES.texts += 1
+        if MARK in text:
+            FIGURES.secrets += 1
+            start = max(0, text.index(MARK) - 80)
+            self.found.append(f"{where}: ...{text[start:][:200]}")
+
+    def value(self, where: str, value: object) -> None:
+        """Look at what a value prints as."""
+        self.text(f"{where}, repr", repr(value))
+        self.text(f"{where}, str", str(value))
+
+    def error(self, where: str, error: BaseException) -> None:
+        """Look at an error, at all that it was caused by, at its traceback and its pickle."""
+        for one in chain_of(error):
+            named = f"{where}, {type(one).__name__}"
+            self.value(named, one)
+            self.text(f"{named}, args", repr(one.args))
+            if not isinstance(one, DeviceTokensNotStoredError):  # its attribute is for the caller
+                self.text(f"{named}, attributes", repr(vars(one)))
+        self.text(f"{where}, traceback", "".join(traceback.format_exception(error)))
+        self.text(f"{where}, pickle", repr(pickle.dumps(error)))
+        self.text(f"{where}, copy", repr(vars(copy.copy(error))))
+        self._search_locals(error)
+
+    def _search_locals(self, error: BaseException) -> None:
+        for one in chain_of(error):
+            described = traceback.TracebackException.from_exception(one, capture_locals=True)
+            for frame in described.stack:
+                for name, text in (frame.locals or {}).items():
+                    if MARK in text and "/tests/" not in frame.filename:
+                        module = "/".join(Path(frame.filename).parts[-2:])
+                        what = "key" if KEY in text else "other"
+                        self.in_locals[f"{what}: {module}:{frame.name}:{name}"] += 1
+
+    def logged(self, records: list[logging.LogRecord]) -> None:
+        """Look through log records: text, arguments, extras and traceback."""
+        formatter = logging.Formatter("%(message)s")
+        for record in records:
+            self.text(f"log {record.name}", formatter.format(record))
+            self.text(f"log {record.name}, record", repr(vars(record)))
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error, its causes and its contexts."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+
+
+class Records(logging.Handler):
+    """Keeps every record."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
