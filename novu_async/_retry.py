@@ -63,6 +63,9 @@ class RetryConfig:
       409 with a Retry-After, 425, 429, 500, 502, 503, 504.
     - `max_attempts`: how often a call is sent in all; None leaves it to `max_elapsed_time`. Where
       the server itself asks to wait (409 or 429 with a Retry-After), only the time counts.
+
+    In an outage one client makes at most one retry for each call and a hundred more in all, until
+    calls succeed again.
     """
 
     strategy: str = field(validator=in_(("backoff", "none")))
@@ -79,8 +82,8 @@ DEFAULT_RETRIES = RetryConfig("backoff", BackoffStrategy(500, 30_000, 2.0, 120_0
 class RetryBudget:
     """Keeps one client's retries to a share of its calls, so that an outage is not multiplied.
 
-    `capacity` retries may be made at once; every call that succeeds earns `refund` of a retry.
-    Waits that the server asks for cost nothing.
+    The first retry of each call is free, and so are waits that the server asks for. Of further ones
+    `capacity` may be made at once; every call that succeeds earns `refund` of a retry.
     """
 
     def __init__(self, capacity: float = 100.0, refund: float = 0.1) -> None:
@@ -144,8 +147,7 @@ async def retry(
     """Go on with a call whose first attempt failed.
 
     `attempt` is given its number, from 2 on; `started` is the monotonic time at which the call
-    began. Raises the last error, with what was
-    tried in its notes and the number of attempts on it.
+    began. Raises the last error, with what was tried in its notes and the number of attempts on it.
     """
     tried: list[CallError] = []
     pending: CallError | None = first_error
@@ -168,7 +170,11 @@ async def retry(
         counted = state.attempt_number - sum(map(_asks_to_wait, tried))
         if config.max_attempts is not None and counted >= config.max_attempts:
             return True
-        return not budget.spend()
+        if counted == 1 or budget.spend():
+            return False
+        if error is not None:
+            error.add_note("the client's budget of retries is used up")
+        return True
 
     def wait(state: RetryCallState) -> float:
         return make_wait(_error_of(state), state.attempt_number, config.backoff)

@@ -42,7 +42,7 @@ class Observer:
     """
 
     def call(self, call: CallInfo) -> AbstractContextManager[object]:
-        """Surround a whole call: its turn and its retries."""
+        """Surround a call with its retries; its turn in the subscriber's line comes before."""
         return nullcontext()
 
     def attempt(self, attempt: AttemptInfo) -> AbstractContextManager[object]:
