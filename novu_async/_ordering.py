@@ -20,7 +20,7 @@ class Turn:
     ended: the server goes on with it, and the next write would race with it.
     """
 
-    __slots__ = ("_key", "_ordering", "exchange", "label", "waiter")
+    __slots__ = ("_key", "_left", "_ordering", "exchange", "label", "waiter")
 
     def __init__(self, ordering: "Ordering", key: Hashable, label: Any = None) -> None:
         self._ordering = ordering
@@ -28,6 +28,7 @@ class Turn:
         self.label = label
         self.exchange: asyncio.Task[Any] | None = None
         self.waiter: asyncio.Future[None] | None = None
+        self._left = False
         ordering._join(key, self)
 
     async def __aenter__(self) -> Self:
@@ -35,7 +36,7 @@ class Turn:
             try:
                 await self.waiter
             except asyncio.CancelledError:
-                self._ordering._leave(self._key, self)
+                self.abandon()
                 raise
         return self
 
@@ -45,6 +46,7 @@ class Turn:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._left = True
         exchange = self.exchange
         if exchange is None or exchange.done():
             self._ordering._next(self._key)
@@ -57,8 +59,10 @@ class Turn:
         self._ordering._next(self._key)
 
     def abandon(self) -> None:
-        """Give up the place without having waited for it."""
-        self._ordering._leave(self._key, self)
+        """Give up the place, unless it was left already."""
+        if not self._left:
+            self._left = True
+            self._ordering._leave(self._key, self)
 
 
 class Ordering:

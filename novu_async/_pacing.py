@@ -70,10 +70,11 @@ class RateLimit:
 class Gate:
     """One for each client: every request passes it before it is sent."""
 
-    def __init__(self, share: float, clock: Clock) -> None:
+    def __init__(self, share: float, clock: Clock, most: int = 1_000_000) -> None:
         self._share = share
+        self._most = most  # in flight at once: more would wait for a connection, and time out there
         self._clock = clock
-        self._lanes: tuple[deque[Future[None]], deque[Future[None]]] = (deque(), deque())
+        self._lanes: tuple[deque[Future[bool]], deque[Future[bool]]] = (deque(), deque())
         self._next_lane = 0
         self._in_flight = 0
         self._answered = False
@@ -110,22 +111,24 @@ class Gate:
 
     def enter(self) -> bool:
         """Pass at once if nobody waits and there is a token; False means: `await wait()`."""
-        if not self._rate and self._answered and not self._stopped_until:
-            self._in_flight += 1
-            return True
         if self._lanes[0] or self._lanes[1]:
             return False
         return self._take(self._clock.monotonic())
 
-    async def wait(self, *, background: bool = False) -> None:
-        """Wait for a token; calls and background work take turns, each in its own order."""
-        waiter: Future[None] = get_running_loop().create_future()
+    async def wait(self, *, background: bool = False) -> bool:
+        """Wait for a token; calls and background work take turns, each in its own order.
+
+        False, without a token, where a 429 has stopped the gate meanwhile: the call may not want to
+        wait that long.
+        """
+        waiter: Future[bool] = get_running_loop().create_future()
         self._lanes[background].append(waiter)
         self._arm(self._clock.monotonic())
         try:
-            await waiter
+            return await waiter
         except BaseException:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            done = waiter.done() and not waiter.cancelled() and waiter.exception() is None
+            if done and waiter.result():
                 self.lost()  # it had passed just before it was cancelled
             raise
 
@@ -142,11 +145,21 @@ class Gate:
         self._in_flight -= 1
         self._open()
 
-    def observe(self, headers: Mapping[str, str], rejected_for: float | None = None) -> None:
-        """Learn from an answer; `rejected_for` is the Retry-After of a 429."""
+    def observe(
+        self,
+        headers: Mapping[str, str],
+        rejected_for: float | None = None,
+        *,
+        succeeded: bool = True,
+    ) -> None:
+        """Learn from an answer; `rejected_for` is the Retry-After of a 429.
+
+        Only a success without the headers says that there is no limit: errors that are made before
+        the server's rate limiter, or by a proxy, come without them.
+        """
         self._in_flight -= 1
-        self._answered = True
         limit = headers.get("ratelimit-limit")
+        self._answered = self._answered or succeeded or limit is not None
         if limit is None and rejected_for is None and not self._rate:
             if self._lanes[0] or self._lanes[1]:
                 self._open()
@@ -154,7 +167,7 @@ class Gate:
         now = self._clock.monotonic()
         if limit is not None:
             self._learn(limit, headers, now)
-        elif rejected_for is None:
+        elif rejected_for is None and succeeded:
             self._rate = 0.0
         if rejected_for is not None:
             self._stop(now, rejected_for)
@@ -179,6 +192,11 @@ class Gate:
         self._remaining = 0
         self._rejected = now
         self._jumped = self._stopped_until
+        lane = self._lanes[0]
+        while lane:
+            waiter = lane.popleft()
+            if not waiter.done():
+                waiter.set_result(False)
 
     def _available(self, now: float) -> float:
         """Return what the bucket holds, less the requests on their way to it."""
@@ -204,7 +222,7 @@ class Gate:
                 return False
             self._stopped_until = 0.0
         known = self._answered and (not self._rate or now - self._heard < _OUTDATED_SECONDS)
-        if not known and self._in_flight >= _POLITE:
+        if self._in_flight >= (self._most if known else min(self._most, _POLITE)):
             return False
         if self._rate:
             pace = self._pace(now)
@@ -223,11 +241,11 @@ class Gate:
             if not self._take(now):
                 self._lanes[self._next_lane].appendleft(waiter)
                 break
-            waiter.set_result(None)
+            waiter.set_result(True)
             self._next_lane ^= 1
         self._arm(now)
 
-    def _pop(self) -> Future[None] | None:
+    def _pop(self) -> Future[bool] | None:
         """Take the next one who waits: the two lanes in turn, as long as both have somebody."""
         for lane in (self._next_lane, self._next_lane ^ 1):
             while self._lanes[lane]:
@@ -242,13 +260,11 @@ class Gate:
             return
         if now < self._stopped_until:
             delay = self._stopped_until - now
-        elif self._rate:
+        elif self._rate and self._in_flight < self._most:
             pace = self._pace(now)
             delay = self._next - now if pace else (1 - self._available(now)) / self._rate
-        elif self._answered:
-            delay = 0.0
         else:
-            return  # the first answer opens the gate
+            return  # the next answer opens the gate
         self._timer = self._clock.call_later(max(delay, _TICK), self._ring)
 
     def _ring(self) -> None:

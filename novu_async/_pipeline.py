@@ -21,7 +21,13 @@ from novu_async._retry import RetryBudget, RetryConfig, is_retried, retry
 from novu_async._settings import Settings, check_headers, check_server_url, merge_headers
 from novu_async._transport import Transport
 from novu_async._wire import Reply, Request
-from novu_async.errors import APIError, CallError, InvalidRequestError, RateLimitError
+from novu_async.errors import (
+    APIError,
+    CallError,
+    InvalidRequestError,
+    RateLimitError,
+    ServerError,
+)
 from novu_async.observing import AttemptInfo, Observer, make_call_info
 
 logger = logging.getLogger("novu_async")
@@ -43,8 +49,8 @@ AS_CLIENT = Options()
 
 _NOTHING = (None, None, None, None)
 
-Exchange = tuple[Request, float, Turn | None, float]
-"""A request, its timeout, its turn if it is a write, and when the call must have ended."""
+Exchange = tuple[Request, float, Turn | None, float, Gate]
+"""A request, its timeout, its turn if it is a write, when the call must have ended, its gate."""
 
 
 def make_options(
@@ -73,18 +79,35 @@ class Pipeline:
         self.settings = settings
         self.clock = clock
         self.ordering = Ordering()
-        self.gate = Gate(settings.share, clock)
+        self.gate = self._make_gate()
+        self._other_gates: dict[str, Gate] = {}
         self._transport = transport
         self._budget = RetryBudget()
         self._background = False
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._indispensable: set[asyncio.Task[Any]] = set()
 
+    def _make_gate(self) -> Gate:
+        return Gate(self.settings.share, self.clock, self.settings.max_connections)
+
+    def _gate_of(self, options: Options) -> Gate:
+        """Return the gate of the server that a call goes to: each has its own limit."""
+        if options.server_url is None:
+            return self.gate
+        server_url, _ = self.line_of("", options)
+        if server_url not in self._other_gates:
+            self._other_gates[server_url] = self._make_gate()
+        return self._other_gates[server_url]
+
     def in_background(self) -> "Pipeline":
         """Return a view of this pipeline whose calls let other calls pass at the gate."""
         view = copy.copy(self)
         view._background = True
         return view
+
+    def check_usable(self) -> None:
+        """Raise where the client is closed, or not on the loop that it belongs to."""
+        self._transport.check_usable()
 
     def turn(self, subscriber_id: str, options: Options = AS_CLIENT, label: Any = None) -> Turn:
         """Take the next place in the line of a subscriber."""
@@ -134,8 +157,10 @@ class Pipeline:
         timeout = self._timeout_of(options)
         started = self.clock.monotonic()
         config = self.settings.retries if options.retries is ... else options.retries
+        if config is not None and config.strategy == "none":
+            config = None
         patience = timeout if config is None else config.backoff.max_elapsed_time / 1000
-        exchange = (request, timeout, turn, started + patience)
+        exchange = (request, timeout, turn, started + patience, self._gate_of(options))
         if self.settings.observer is not None:
             return await self._send_watched(self.settings.observer, exchange, config, started)
         try:
@@ -180,9 +205,12 @@ class Pipeline:
         started: float,
     ) -> Reply:
         """Retry a call whose first attempt failed, or raise its error."""
+        if config is None or not is_retried(error, config):
+            # what the API refuses is for the caller to handle, and may be no surprise
+            refused = isinstance(error, APIError) and not isinstance(error, ServerError)
+            self._log_end(error, logging.INFO if refused else logging.WARNING)
+            raise error
         try:
-            if config is None or config.strategy == "none" or not is_retried(error, config):
-                raise error
             return await retry(
                 error,
                 attempt,
@@ -194,7 +222,7 @@ class Pipeline:
                 on_retry=self._will_retry,
             )
         except CallError as last:
-            logger.warning("gave up: %s", last, extra={"novu_attempts": last.attempts})
+            self._log_end(last, logging.WARNING)
             raise
 
     async def _sleep(self, seconds: float) -> None:
@@ -213,7 +241,8 @@ class Pipeline:
         if self._indispensable:
             await asyncio.wait(self._indispensable, timeout=self.settings.timeout)
         self._transport.closed = True
-        self.gate.close()
+        for gate in (self.gate, *self._other_gates.values()):
+            gate.close()
         unfinished = [
             task for task in (*self._unfinished, *self.ordering.abandoned) if not task.done()
         ]
@@ -232,38 +261,40 @@ class Pipeline:
         task.add_done_callback(tasks.discard)
 
     async def _attempt(
-        self, request: Request, timeout: float, turn: Turn | None, deadline: float
+        self, request: Request, timeout: float, turn: Turn | None, deadline: float, gate: Gate
     ) -> Reply:
         paced = request.endpoint.paced
-        if paced and not self.gate.enter():
-            self._check_stop(request, deadline)
-            await self.gate.wait(background=self._background)
+        if paced and not gate.enter():
+            await self._wait_at(gate, request, deadline)
         try:
             reply = await self._exchange(request, timeout, turn)
         except BaseException:
             if paced:
-                self.gate.lost()
+                gate.lost()
             self._log_attempt(request, "no answer")
             raise
         error = _wire.read_error(request, reply, self.clock.wall())
         if paced:
             stop = (error.retry_after or 1.0) if isinstance(error, RateLimitError) else None
-            self.gate.observe(reply.headers, stop)
+            gate.observe(reply.headers, stop, succeeded=error is None)
         self._log_attempt(request, reply.status)
         if error is not None:
             raise error
         return reply
 
-    def _check_stop(self, request: Request, deadline: float) -> None:
-        """Raise where a 429 has stopped all calls for longer than this one may take."""
-        stop = self.gate.stopped_for
-        if self.clock.monotonic() + stop > deadline and not self._background:
-            raise RateLimitError(
-                f"not sent: an earlier answer asked to wait, for another {stop:.0f} s",
-                status_code=429,
-                retry_after=stop,
-                request=request.info,
-            )
+    async def _wait_at(self, gate: Gate, request: Request, deadline: float) -> None:
+        """Wait for a token; raise where a 429 stops the gate for longer than the call may take."""
+        passed = False
+        while not passed:
+            stop = gate.stopped_for
+            if self.clock.monotonic() + stop > deadline and not self._background:
+                raise RateLimitError(
+                    f"not sent: an earlier answer asked to wait, for another {stop:.0f} s",
+                    status_code=429,
+                    retry_after=stop,
+                    request=request.info,
+                )
+            passed = await gate.wait(background=self._background)
 
     def _exchange(self, request: Request, timeout: float, turn: Turn | None) -> Awaitable[Reply]:
         if turn is None:
@@ -298,6 +329,9 @@ class Pipeline:
 
     def _will_retry(self, error: CallError, wait: float) -> None:
         logger.debug("%s; next attempt in %.2f s", error, wait)
+
+    def _log_end(self, error: CallError, level: int) -> None:
+        logger.log(level, "gave up: %s", error, extra={"novu_attempts": error.attempts})
 
     def _log_attempt(self, request: Request, outcome: object) -> None:
         if logger.isEnabledFor(logging.DEBUG):

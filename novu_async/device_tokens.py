@@ -7,6 +7,7 @@ returns a DeviceTokensResult. See `_group_commit` for how concurrent adds are me
 import asyncio
 import random
 from collections.abc import Callable, Collection, Hashable, Iterable
+from functools import partial
 from typing import Literal
 
 from attrs import evolve, field, frozen
@@ -115,11 +116,19 @@ class DeviceTokens:
         if on_missing_subscriber not in ("raise", "create"):
             raise InvalidRequestError("on_missing_subscriber must be 'raise' or 'create'")
         creates = on_missing_subscriber == "create"
+        if creates and subscriber_id != subscriber_id.strip():
+            raise InvalidRequestError(
+                "the API would create a subscriber without the white space around this id",
+                "subscriber_id",
+            )
+        if not isinstance(max_resends, int) or max_resends < 0:
+            raise InvalidRequestError("max_resends must be a whole number", "max_resends")
 
         async def commit(tokens: Tokens, turn: Turn) -> DeviceTokensResult:
             access = ChannelAccess(self._pipeline, self._reader, target, turn)
             return await self._store(access, tokens, creates, max_resends)
 
+        self._pipeline.check_usable()
         ordering, line = self._pipeline.ordering, self._pipeline.line_of(subscriber_id)
         if ordering.is_free(line):
             async with self._pipeline.turn(subscriber_id) as turn:
@@ -228,7 +237,7 @@ class DeviceTokens:
             turn = self._pipeline.ordering.turn(line, batch)
             running = _group_commit.run(turn, commit, _share, _may_be_one_members_fault)
             task = asyncio.get_running_loop().create_task(running)
-            task.add_done_callback(lambda _: batch.fail(ClientClosedError("the client was closed")))
+            task.add_done_callback(partial(_end_batch, batch, turn))
             self._pipeline.keep(task)
         result: DeviceTokensResult = await turn.label.join(given, turn)
         return result
@@ -314,6 +323,12 @@ class DeviceTokens:
 
     async def _pause(self) -> None:
         await self._pipeline.clock.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
+
+
+def _end_batch(batch: Batch[DeviceTokensResult], turn: Turn, _: object) -> None:
+    """Leave nobody waiting for a batch whose task was cancelled, even before its first step."""
+    batch.fail(ClientClosedError("the client was closed"))
+    turn.abandon()
 
 
 def _make_target(subscriber_id: str, provider_id: str, identifier: str | None) -> Target:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from attrs import evolve
 from core_doubles import KEY, PUSH, http, reply, script, serve
 
 from novu_async import (
@@ -120,16 +121,17 @@ async def test_a_failed_write_leaves_the_line(local: LocalNovu, novu: Novu) -> N
 
 async def test_success_earns_retries_back() -> None:
     """Ten calls that succeed make up for one retry."""
-    steps = [*[reply(503)] * 202, *[reply()] * 12, reply(503), reply(), reply(503)]
-    call = script(*steps, retries=ONCE_MORE)
+    twice_more = evolve(ONCE_MORE, max_attempts=3)
+    steps = [*[reply(503)] * 304, *[reply()] * 12, *[reply(503)] * 2, reply()]
+    call = script(*steps, retries=twice_more)
     for _ in range(102):
         with pytest.raises(Exception, match="503"):
             await call()
-    assert len(call.transport.sent) == 202
+    assert len(call.transport.sent) == 304
     for _ in range(12):
         await call()
     assert (await call()).status == 200
-    assert len(call.transport.sent) == 202 + 12 + 2
+    assert len(call.transport.sent) == 304 + 12 + 3
 
 
 async def test_a_replayed_success_says_so() -> None:

@@ -293,12 +293,14 @@ async def test_the_503_of_a_replay_is_an_ordinary_one_without_a_key() -> None:
 
 
 async def test_a_client_has_a_budget_of_retries() -> None:
-    """An outage is not multiplied: after 100 retries in all, calls are sent once."""
-    call = script(reply(503), retries=backoff(max_attempts=2))
+    """An outage is not multiplied: one retry for each call, and a hundred more in all."""
+    call = script(reply(503), retries=backoff(max_attempts=3))
     for _ in range(150):
         await fail(call)
-    assert len(call.transport.sent) == 150 + 100
-    assert (await fail(call)).attempts == 1
+    assert len(call.transport.sent) == 2 * 150 + 100
+    error = await fail(call)
+    assert error.attempts == 2
+    assert any("budget" in note for note in error.__notes__)
 
 
 async def test_the_budget_comes_back_with_success() -> None:

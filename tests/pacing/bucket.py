@@ -74,7 +74,8 @@ class Client:
             while clock() < began + seconds and self.sent < requests:
                 self.sent += 1
                 if not self.gate.enter():
-                    await self.gate.wait()
+                    while not await self.gate.wait():
+                        pass
                 await asyncio.sleep(random_latency.expovariate(2 / self.latency))
                 accepted, headers = self.bucket.take()
                 await asyncio.sleep(random_latency.expovariate(2 / self.latency))
