@@ -29,11 +29,13 @@ them holds a device token or a webhook URL: those are replaced by fingerprints.
 """
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from novu_async._mappings import ErrorDtoData, HeaderDict
 from novu_async._secrets import describe_tokens, fingerprint
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "DeviceTokenLimitError",
     "DeviceTokensNotStoredError",
     "ErrorDto",
+    "ErrorDtoData",
     "IdempotencyKeyReusedError",
     "IntegrationNotFoundError",
     "InvalidRequestError",
@@ -78,7 +81,14 @@ class RequestInfo:
 
 
 class NovuError(Exception):
-    """Root of every error that this package raises on purpose."""
+    """Root of every error that this package raises on purpose.
+
+    `status_code`, `body` and `headers` are those of the API's answer: empty where there was none.
+    """
+
+    status_code: int = 0
+    body: str = ""
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -150,9 +160,10 @@ class ReplyTooLargeError(APIConnectionError):
 class APIError(CallError):
     """The API, or something in front of it, answered with another status than success.
 
-    - `status_code`, `headers` (names in lower case), `body` (text, secrets replaced).
+    - `status_code`, `headers` (by a name in any case), `body` (text, secrets replaced).
     - `message`: the API's message as one line, or a description where there was none.
-    - `data`: the parsed body where it is a JSON object, else an empty dict.
+    - `data`: the parsed body where it is the API's, else empty; `data.error_id` is
+      `data["errorId"]`.
     - `retry_after`: how long the server asks to wait, in seconds, or None.
     - `error_id`: what Novu's support asks for (500 only).
     - `replayed`: True where the API repeated an error stored under the idempotency key.
@@ -172,9 +183,9 @@ class APIError(CallError):
     ) -> None:
         super().__init__(message, request=request, may_have_applied=may_have_applied)
         self.status_code = status_code
-        self.headers = dict(headers or {})
+        self.headers = HeaderDict({name.lower(): value for name, value in (headers or {}).items()})
         self.body = body
-        self.data = dict(data or {})
+        self.data = ErrorDtoData.of(data or {})
         self.retry_after = retry_after
         self.replayed = False
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from attrs import define, field
 
+from novu_async._mappings import HeaderDict
 from novu_async._secrets import describe_tokens, describe_url
 from novu_async.errors import (
     APIError,
     ErrorDto,
+    ErrorDtoData,
     NovuError,
     ValidationErrorDto,
 )
@@ -28,6 +30,7 @@ __all__ = [
     "ChannelSettingsDto",
     "ChatOrPushProviderEnum",
     "ErrorDto",
+    "ErrorDtoData",
     "NovuError",
     "SubscriberResponseDto",
     "SubscribersControllerDeleteSubscriberCredentialsResponse",
@@ -126,9 +129,9 @@ class _Response:
         self._headers = headers or {}
 
     @cached_property
-    def headers(self) -> dict[str, list[str]]:
-        """The headers of the answer: names in lower case, each with all its values in order."""
-        collected: dict[str, list[str]] = {}
+    def headers(self) -> HeaderDict[list[str]]:
+        """The headers of the answer, each with all its values in order; by a name in any case."""
+        collected: HeaderDict[list[str]] = HeaderDict()
         for name, value in self._headers.items():
             collected.setdefault(name.lower(), []).append(value)
         return collected
@@ -137,7 +140,7 @@ class _Response:
     def replayed(self) -> bool:
         """True where the API repeated an answer stored under the idempotency key: nothing new was
         written, and the answer may be about another subscriber (the API ignores the path)."""
-        return self.headers.get("idempotency-replay") == ["true"]
+        return "true" in self.headers.get("idempotency-replay", [])
 
     def __getstate__(self) -> dict[str, Any]:
         # what came with the answer may be a view that cannot be pickled

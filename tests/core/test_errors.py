@@ -26,6 +26,7 @@ from novu_async.errors import (
     ServerError,
     ValidationErrorDto,
 )
+from novu_async.testing import LocalNovu
 
 REQUEST = RequestInfo("PATCH", "https://api.novu.co/v1/subscribers/u%2F1/credentials")
 CLASSES = [cls for name in errors.__all__ if issubclass(cls := getattr(errors, name), NovuError)]
@@ -122,6 +123,57 @@ def test_an_api_error_names_the_request_and_what_was_tried() -> None:
     )
     assert str(ServerError("made by hand", status_code=500)) == "made by hand [status 500]"
     assert str(ServerError("bare")) == "bare"
+
+
+@pytest.mark.anyio
+async def test_an_error_is_read_as_the_official_sdk_documents_it() -> None:
+    """`error.data` has the API's fields as attributes and under their own names."""
+    async with (
+        LocalNovu(subscribers=["u1"]) as local,
+        novu_async.Novu(local.api_key, server_url=local.url) as novu,
+    ):
+        with pytest.raises(ErrorDto) as missing:
+            await novu.subscribers.credentials.delete("ghost", "fcm")
+        with pytest.raises(ValidationErrorDto) as refused:
+            await novu.subscribers.credentials.append("u1", {**PUSH, "provider_id": "nope"})
+    data = missing.value.data
+    assert (data.status_code, data["statusCode"]) == (404, 404)
+    assert data.path == data["path"] == "/v1/subscribers/ghost/credentials/fcm"
+    assert "ghost" in data.message
+    assert data.timestamp.endswith("Z")
+    assert data.error_id is data.errors is None
+    with pytest.raises(AttributeError, match=r"no 'reason'; it has .*statusCode"):
+        _ = data.reason
+    errors = refused.value.data.errors
+    assert [type(field.messages) for field in errors.values()] == [list]
+    assert refused.value.errors == errors
+
+
+def test_data_that_is_nested_deeply_is_kept() -> None:
+    """However deep an answer goes, making an error of it cannot fail."""
+    deep: dict[str, Any] = {}
+    for _ in range(5_000):
+        deep = {"ctx": deep}
+    assert type(APIError(data=deep).data.ctx.ctx.get("ctx")) is dict
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "content-type", "CONTENT-TYPE"])
+def test_headers_are_found_by_a_name_in_any_case(name: str) -> None:
+    """As HTTP has it; also after pickling, and an unknown one is a KeyError."""
+    made = ServerError(headers={"Content-type": "text/html"})
+    for error in (made, pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):  # noqa: S301
+        assert error.headers[name] == error.headers.get(name) == "text/html"
+        assert name in error.headers
+        assert error.headers.get("etag") is None
+        with pytest.raises(KeyError):
+            _ = error.headers["etag"]
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_every_error_has_status_body_and_headers(cls: type[NovuError]) -> None:
+    """So `except NovuError` may look at them, whether there was an answer or not."""
+    error = cls()
+    assert (error.status_code, error.body, dict(error.headers)) == (0, "", {})
 
 
 def test_tokens_that_were_not_stored_are_named_but_not_shown() -> None:

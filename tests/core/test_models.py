@@ -210,6 +210,7 @@ def test_the_headers_of_an_answer_keep_every_value() -> None:
     headers.add("vary", "b")  # type: ignore[attr-defined]
     response = models.SubscribersControllerDeleteSubscriberCredentialsResponse(headers)
     assert response.headers == {"vary": ["a", "b"], "idempotency-replay": ["true"]}
+    assert response.headers["Vary"] == ["a", "b"]
     assert response.replayed is True
     assert models.SubscribersControllerDeleteSubscriberCredentialsResponse().replayed is False
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = (
     # facts and helpers
-    {"_version", "_secrets", "_clock", "_json", "_endpoints", "providers"},
+    {"_version", "_secrets", "_mappings", "_clock", "_json", "_endpoints", "providers"},
     {"errors"},
     {"models"},
     # rules, each about one thing
