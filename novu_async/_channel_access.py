@@ -119,6 +119,8 @@ class ChannelAccess:
         identifiers = {c.integration_id: await self._identifier_of(c) for c in channels}
         result, unsaved = NO_CHANNEL, list[str]()
         cause: NovuError | None = None
+        # a rehearsal on the first element: what the server refuses, it refuses before the delete
+        await self._write(_endpoints.UPDATE, tokens, identifiers[chosen.integration_id])
         try:
             await self._delete_provider()
         except CallError as error:
@@ -129,7 +131,8 @@ class ChannelAccess:
             content = contents[channel.integration_id]
             identifier = identifiers[channel.integration_id]
             try:
-                reply = await self._write(_endpoints.UPDATE, content, identifier, channel.others)
+                # an append keeps what another process has added since the delete
+                reply = await self._write(_endpoints.APPEND, content, identifier, channel.others)
                 result = await self._find(reply, channel.integration_id)
             except NovuError as error:
                 unsaved += content

@@ -30,7 +30,8 @@ class Channel:
     """What an answer says about one channel.
 
     `device_tokens` are unique and in the server's order; `duplicates` counts the further elements
-    of the same pair; `others` are the first element's other credentials, by the API's names.
+    of the same pair; `others` are the other credentials of all of them, the first element's first,
+    by the API's names.
     """
 
     integration_id: str
@@ -65,7 +66,8 @@ def parse_channels(body: bytes, provider_id: str) -> list[Channel] | None:
 
 def _unite_elements(integration_id: str, elements: list[Mapping[str, Any]]) -> Channel:
     tokens = unite(*(_tokens_of(credentials) for credentials in elements))
-    others = {name: value for name, value in elements[0].items() if name != "deviceTokens"}
+    others = {name: value for one in reversed(elements) for name, value in one.items()}
+    others.pop("deviceTokens", None)
     return Channel(integration_id, tuple(tokens), len(elements) - 1, others)
 
 

@@ -183,7 +183,7 @@ class Gate:
         self._heard = now
         self._limit, self._remaining = count, remaining
         self._window = _parse_part(policy, "w") or _DEFAULT_WINDOW
-        self._burst = int(_parse_part(policy, "burst") or count)
+        self._burst = max(1, int(_parse_part(policy, "burst") or count))
         self._rate = count / self._window
 
     def _stop(self, now: float, seconds: float) -> None:
@@ -216,13 +216,17 @@ class Gate:
             return min(pace, self._rate * _CALM_FACTOR)
         return pace
 
+    def _room(self, now: float) -> int:
+        """Return how many requests may be in flight: few while the bucket's state is not known."""
+        known = self._answered and (not self._rate or now - self._heard < _OUTDATED_SECONDS)
+        return self._most if known else min(self._most, _POLITE)
+
     def _take(self, now: float) -> bool:
         if self._stopped_until:
             if now < self._stopped_until:
                 return False
             self._stopped_until = 0.0
-        known = self._answered and (not self._rate or now - self._heard < _OUTDATED_SECONDS)
-        if self._in_flight >= (self._most if known else min(self._most, _POLITE)):
+        if self._in_flight >= self._room(now):
             return False
         if self._rate:
             pace = self._pace(now)
@@ -260,7 +264,7 @@ class Gate:
             return
         if now < self._stopped_until:
             delay = self._stopped_until - now
-        elif self._rate and self._in_flight < self._most:
+        elif self._rate and self._in_flight < self._room(now):
             pace = self._pace(now)
             delay = self._next - now if pace else (1 - self._available(now)) / self._rate
         else:

@@ -72,9 +72,12 @@ class Reply:
 def build_url(base: str, endpoint: Endpoint, **segments: str) -> str:
     """Return the URL of an endpoint, every reserved byte of its segments percent-encoded."""
     for name, value in segments.items():
-        if not _is_unreserved(value):
-            segments[name] = quote(value, safe="")
+        segments[name] = _encode(value)
     return base + endpoint.path.format(**segments)
+
+
+def _encode(segment: str) -> str:
+    return segment if _is_unreserved(segment) else quote(segment, safe="")
 
 
 def build_body(document: Mapping[str, Any]) -> bytes:
@@ -96,7 +99,7 @@ def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
     a date.
     """
     if _is_success(reply):
-        return None
+        return _anothers_replay(request, reply)
     status, secrets = reply.status, _secrets(request)
     data = _parse_error_body(reply.body)
     cls = _error_class(status, data)
@@ -118,6 +121,24 @@ def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
             "the API repeats this error for 24 hours under the same idempotency key; "
             "use a new key, or none"
         )
+    return error
+
+
+def _anothers_replay(request: Request, reply: Reply) -> APIError | None:
+    """Refuse a stored answer about another subscriber: the API ignores the path of a key."""
+    if reply.headers.get("idempotency-replay") != "true":
+        return None
+    data = (_json.parse_object(reply.body) or {}).get("data")
+    found = data.get("subscriberId") if isinstance(data, dict) else None
+    if not isinstance(found, str) or f"/{_encode(found)}/" in f"{request.url}/":
+        return None
+    error = IdempotencyKeyReusedError(
+        "the idempotency key was used for another subscriber: nothing was written",
+        status_code=reply.status,
+        headers=reply.headers,
+        request=request.info,
+    )
+    error.replayed = True
     return error
 
 
@@ -246,6 +267,7 @@ def _is_replayed(request: Request, reply: Reply, error: APIError) -> bool:
         and "Idempotency-Key" in request.headers
         and error.status_code == HTTPStatus.SERVICE_UNAVAILABLE
         and error.data.get("message") == "Service Unavailable"
+        and error.retry_after is None
     )
 
 

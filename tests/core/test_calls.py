@@ -10,6 +10,7 @@ from core_doubles import KEY, PUSH, http, reply, script, serve
 from novu_async import (
     BackoffStrategy,
     ConfigurationError,
+    IdempotencyKeyReusedError,
     Novu,
     RetryConfig,
     SubscriberNotFoundError,
@@ -141,10 +142,22 @@ async def test_a_replayed_success_says_so() -> None:
         Novu(local.api_key, server_url=local.url, retries=None) as novu,
     ):
         append = novu.subscribers.credentials.append
-        first = await append("u1", PUSH, idempotency_key="k")
-        again = await append("u2", PUSH, idempotency_key="k")
+        first = await append("u/1", PUSH, idempotency_key="k")
+        again = await append("u/1", PUSH, idempotency_key="k")
         assert (first.replayed, again.replayed) == (False, True)
-        assert again.result.subscriber_id == "u1"
+        assert again.result.subscriber_id == "u/1"
+
+
+async def test_a_replay_of_another_subscribers_answer_is_an_error() -> None:
+    """The API ignores the path of a key and writes nothing: that must not look like a success."""
+    async with (
+        LocalNovu(idempotency=True) as local,
+        Novu(local.api_key, server_url=local.url, retries=None) as novu,
+    ):
+        append = novu.subscribers.credentials.append
+        await append("u1", PUSH, idempotency_key="k")
+        with pytest.raises(IdempotencyKeyReusedError, match="nothing was written"):
+            await append("u2", PUSH, idempotency_key="k")
         assert "u2" not in local.subscribers
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from novu_async import Novu
+from novu_async import DeviceTokenLimitError, Novu
 from novu_async.testing import LocalNovu
 
 pytestmark = pytest.mark.anyio
@@ -117,3 +117,33 @@ async def test_a_server_of_2024_is_not_given_tokens_to_remove() -> None:
         await tokens.add("v", "fcm", long)
         await tokens.remove("v", "fcm", long[:800])
         assert local.device_tokens("v", "fcm") == long[800:]
+
+
+async def test_duplicates_that_are_too_many_for_one_channel_stay_as_they_are(
+    novu: Novu, local: LocalNovu
+) -> None:
+    """Two elements of 60 tokens are over the limit of 100 when merged: nothing is deleted."""
+    tokens = [f"t{i:03}" for i in range(120)]
+    channels = [
+        {"providerId": "fcm", "credentials": {"deviceTokens": part}}
+        for part in (tokens[:60], tokens[60:])
+    ]
+    local.add_subscriber("u", channels=channels)
+    with pytest.raises(DeviceTokenLimitError):
+        await novu.subscribers.device_tokens.remove("u", "fcm", "t000")
+    assert local.device_tokens("u", "fcm") == tokens
+    assert "DELETE" not in [request.method for request in local.requests]
+
+
+async def test_a_repair_keeps_the_credentials_of_every_element(
+    novu: Novu, local: LocalNovu
+) -> None:
+    """A webhook URL that only the second element has is still there."""
+    channels = [
+        {"providerId": "fcm", "credentials": {"deviceTokens": ["a"]}},
+        {"providerId": "fcm", "credentials": {"deviceTokens": ["b"], "webhookUrl": "https://x/h"}},
+    ]
+    local.add_subscriber("u", channels=channels)
+    await novu.subscribers.device_tokens.repair("u", "fcm")
+    (channel,) = local.subscribers["u"]["channels"]
+    assert channel["credentials"] == {"deviceTokens": ["a", "b"], "webhookUrl": "https://x/h"}
