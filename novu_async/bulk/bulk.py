@@ -116,8 +116,15 @@ class Bulk:
         one subscriber that wait at the same time travel together. Closing it early (`aclosing`)
         stops at once: what was under way may or may not have been written.
 
-        The other arguments, and the errors, are those of `register`.
+        Rows cannot "replace" here: those of one channel would have to be there all at once. The
+        other arguments, and the errors, are those of `register`.
         """
+        if operation == "replace":
+            raise InvalidRequestError(
+                "a stream cannot replace: rows of one channel that come later would erase the "
+                "earlier ones; use register",
+                "operation",
+            )
         _check_options(operation, concurrency, on_missing_subscriber, stop_after)
         _check_whole("window", window)
         flow = Flow(

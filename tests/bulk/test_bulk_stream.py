@@ -107,12 +107,13 @@ async def test_live_input_is_not_waited_for_in_lots(bulk: Bulk, local: LocalNovu
 
 
 async def test_other_operations_stream_too(bulk: Bulk, local: LocalNovu) -> None:
-    """Remove, replace and delete work as in a job; webhook URLs too."""
+    """Remove and delete work as in a job, webhook URLs too; replace would erase its own rows."""
     await collect(bulk, [("u", "fcm", "a"), ("u", "fcm", "b"), ("u", "apns", "c")])
     await collect(bulk, [("u", "fcm", "a")], operation="remove")
     assert local.device_tokens("u", "fcm") == ["b"]
-    await collect(bulk, [("u", "fcm", "z")], operation="replace")
-    assert local.device_tokens("u", "fcm") == ["z"]
+    with pytest.raises(InvalidRequestError, match="use register"):
+        await collect(bulk, [("u", "fcm", "z")], operation="replace")
+    assert local.device_tokens("u", "fcm") == ["b"]
     await collect(bulk, [("u", "apns")], operation="delete")
     assert local.device_tokens("u", "apns") == []
     assert (await collect(bulk, [WebhookUrl("u", "slack", "https://h")]))[0].ok
