@@ -84,7 +84,8 @@ class Reader:
         request = self._pipeline.build(endpoint, AS_CLIENT, subscriber_id=subscriber_id)
         for _ in range(_MAX_UNREADABLE):
             reply = await self._pipeline.send(request)
-            if isinstance(_data_of(reply), dict):
+            data = _data_of(reply)
+            if isinstance(data, dict) and isinstance(data.get("channels"), list | None):
                 return reply
             await self._pipeline.clock.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
         raise APIConnectionError(

@@ -37,6 +37,7 @@ from novu_async.errors import (
 )
 from novu_async.providers import nearest_provider
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_MESSAGE = 500
 _MAX_KEPT_BODY = 10_000
 _MAX_ERROR_BODY = 2 * MAX_BODY_BYTES
@@ -104,7 +105,7 @@ def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
     data = _parse_error_body(reply.body)
     cls = _error_class(status, data)
     text = redact_start(reply.body.decode("utf-8-sig", "replace"), secrets, _MAX_ERROR_BODY)
-    message = " ".join(_message(status, data, reply).splitlines())
+    message = _as_one_line(_message(status, data, reply))
     error = cls(
         redact_start(message, secrets, _MAX_MESSAGE) + _hint(cls, request),
         status_code=status,
@@ -235,6 +236,11 @@ def _message(status: int, data: Mapping[str, Any], reply: Reply) -> str:
         return f"{HTTPStatus(status).phrase}: {what}"
     except ValueError:
         return f"Status {status}: {what}"
+
+
+def _as_one_line(text: str) -> str:
+    """Replace what would begin a line of a log, or tell a terminal what to do."""
+    return _CONTROL.sub(" ", " ".join(text.splitlines()))
 
 
 def _texts(message: object) -> list[str]:

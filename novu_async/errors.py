@@ -192,7 +192,8 @@ class APIError(CallError):
     @property
     def error_id(self) -> str | None:
         """The `errorId` of a 500, or None."""
-        return self.data.get("errorId")
+        found = self.data.get("errorId")
+        return found if isinstance(found, str) and found.isprintable() else None
 
     @property
     def timestamp(self) -> str | None:

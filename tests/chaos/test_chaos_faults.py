@@ -23,7 +23,6 @@ from novu_async import (
     BulkError,
     DeviceTokensNotStoredError,
     Novu,
-    NovuError,
 )
 from novu_async.bulk import DeviceToken, read_outcomes
 from novu_async.testing import FAULT_KINDS, FaultKind, LocalNovu
@@ -216,17 +215,11 @@ async def test_a_subscriber_that_cannot_be_read_is_no_empty_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "method", "error"),
-    [
-        ("drop_before_reply", "DELETE", DeviceTokensNotStoredError),
-        ("error_500", "PUT", DeviceTokensNotStoredError),
-        ("redirect", "DELETE", APIError),
-    ],
+    ("kind", "method"),
+    [("drop_before_reply", "DELETE"), ("error_500", "PUT"), ("redirect", "DELETE")],
 )
-async def test_a_repair_that_fails_names_the_tokens(
-    kind: FaultKind, method: str, error: type[NovuError]
-) -> None:
-    """Once the channels may be deleted all their tokens are in the error; before, none is gone."""
+async def test_a_repair_that_fails_names_the_tokens(kind: FaultKind, method: str) -> None:
+    """Every token of the channels is stored, or named in the error."""
     channels = [
         {"providerId": "fcm", "credentials": {"deviceTokens": tokens}}
         for tokens in (["a", "b"], ["b", "c"])
@@ -234,8 +227,12 @@ async def test_a_repair_that_fails_names_the_tokens(
     async with LocalNovu() as local, make_client(local, retries=None) as novu:
         local.add_subscriber("u", channels=channels)
         local.faults.next(kind, method=method, times=10)
-        with pytest.raises(error) as caught:
+        named: tuple[str, ...] = ()
+        try:
             await novu.subscribers.device_tokens.repair("u", "fcm")
-        count_faults(local)
-        named = getattr(caught.value, "device_tokens", ())
+        except DeviceTokensNotStoredError as error:
+            named = error.device_tokens
+        except APIError as error:
+            assert error.status_code == 307  # noqa: PT017, nothing was begun
+        assert count_faults(local) > 0
         assert {*named, *local.device_tokens("u", "fcm")} == {"a", "b", "c"}
