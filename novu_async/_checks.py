@@ -6,6 +6,7 @@ holds a device token or a webhook URL.
 """
 
 import difflib
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -92,23 +93,33 @@ def check_device_tokens(value: object, argument: str = "device_tokens") -> list[
 
 def check_idempotency_key(value: object) -> str:
     """Return a key that the server takes and that fits into a header."""
-    key = check_header_value(check_text(value, "idempotency_key"), "idempotency_key")
+    name = "idempotency_key"
+    key = check_header_value(check_text(value, name), name, name)
     if len(key) > MAX_IDEMPOTENCY_KEY_CHARACTERS:
         raise InvalidRequestError(
             f"idempotency_key must have at most {MAX_IDEMPOTENCY_KEY_CHARACTERS} characters, "
             f"not {len(key)}",
-            "idempotency_key",
+            name,
         )
     return key
 
 
-def check_header_value(value: object, argument: str) -> str:
+def check_timeout_ms(value: object) -> float:
+    """Return a duration that was given in milliseconds in seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise InvalidRequestError(
+            "timeout_ms must be a number of milliseconds above zero", "timeout_ms"
+        )
+    return value / 1000
+
+
+def check_header_value(value: object, name: str, argument: str) -> str:
     """Return a header value that is one line of printable ASCII characters and tabs."""
     if not isinstance(value, str):
-        raise InvalidRequestError(f"{argument} must be a text, not {_kind(value)}", argument)
+        raise InvalidRequestError(f"{name} must be a text, not {_kind(value)}", argument)
     if not all(c == "\t" or " " <= c <= "~" for c in value):
         raise InvalidRequestError(
-            f"{argument} must be one line of ASCII characters, to be sent as a header", argument
+            f"{name} must be one line of ASCII characters, to be sent as a header", argument
         )
     return str.__str__(value)
 

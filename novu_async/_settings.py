@@ -4,9 +4,9 @@ import math
 import os
 import re
 import ssl as ssl_module
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import EllipsisType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -30,6 +30,7 @@ _RESERVED_HEADERS = frozenset(
 )
 
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -59,10 +60,12 @@ class Settings:
 
 def make_settings(
     *,
-    api_key: str | None,
+    api_key: str | Callable[[], str | None] | None,
     server: str | None,
+    server_idx: int | None,
     server_url: str | None,
     timeout: float,
+    timeout_ms: float | None,
     max_connections: int,
     max_reply_bytes: int,
     proxy: str | None,
@@ -71,6 +74,7 @@ def make_settings(
     session: Any,
     headers: Mapping[str, str] | None,
     retries: RetryConfig | EllipsisType | None,
+    retry_config: RetryConfig | EllipsisType | None,
     share: float,
     confirm_after: float | None,
     observer: Observer | None,
@@ -78,11 +82,16 @@ def make_settings(
 ) -> Settings:
     """Check the arguments of a client and fill in what the environment gives.
 
-    An argument wins over the environment; an empty text counts as not given. Raises
-    ConfigurationError with the way out.
+    An argument wins over the environment; an empty text counts as not given. Where an argument is
+    given under the official SDK's name as well, that one counts. Raises ConfigurationError with the
+    way out.
     """
-    url = find_server_url(server_url, server, environ)
+    url = _find_server_url(server_url, _find_region(server, server_idx), environ)
     key = _find_key(api_key, environ)
+    if timeout_ms is not None:
+        timeout = _check_positive(timeout_ms, "timeout_ms") / 1000
+    if retry_config is not ...:
+        retries = retry_config
     return Settings(
         api_key=key,
         server_url=url,
@@ -92,7 +101,7 @@ def make_settings(
         proxy=_check_proxy(proxy) or (_find_proxy(url) if trust_env else None),
         ssl=_check_type(ssl, (bool, ssl_module.SSLContext), "ssl"),
         session=session,
-        headers=merge_headers(_make_headers(key), _check_client_headers(headers)),
+        headers=merge_headers(_make_headers(key), _of_client(check_headers, headers, "headers")),
         retries=DEFAULT_RETRIES if retries is ... else check_retries(retries),
         share=_check_share(share),
         confirm_after=confirm_after and _check_positive(confirm_after, "confirm_after"),
@@ -112,19 +121,35 @@ def _check_type(value: T, types: tuple[type, ...], name: str) -> T:
     return value
 
 
-def find_server_url(server_url: str | None, server: str | None, environ: Mapping[str, str]) -> str:
-    """Return the base URL without a slash at its end; a path prefix is kept."""
+def _find_region(server: str | None, server_idx: int | None) -> str | None:
+    if server_idx is None:
+        return server
+    if server or type(server_idx) is not int or server_idx not in (0, 1):
+        raise ConfigurationError("server_idx must be 0 (us) or 1 (eu), and takes no server beside")
+    return list(SERVERS)[server_idx]
+
+
+def _find_server_url(server_url: str | None, server: str | None, environ: Mapping[str, str]) -> str:
     if server_url and server:
         raise ConfigurationError("give server_url or server, not both")
     if server:
         if not isinstance(server, str) or server not in SERVERS:
             raise ConfigurationError(f"server must be 'us' or 'eu', not {server!r}")
         return SERVERS[server]
-    return check_server_url(server_url or environ.get(_URL_VARIABLE) or SERVERS["us"])
+    url = server_url or environ.get(_URL_VARIABLE) or SERVERS["us"]
+    return _of_client(check_server_url, url)
+
+
+def _of_client(check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Check an argument of the client by the rules of a call."""
+    try:
+        return check(*args, **kwargs)
+    except InvalidRequestError as error:
+        raise ConfigurationError(error.message) from None
 
 
 def check_server_url(url: str) -> str:
-    """Return a base URL in the form that paths are appended to."""
+    """Return a base URL in the form that paths are appended to: without a slash at its end."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
@@ -133,32 +158,32 @@ def check_server_url(url: str) -> str:
         usable = False
     # the marks alone count too: after `http://host/?` every path would be a query
     if not usable or not re.fullmatch(r"[!-~]+", url) or re.search(r"[?#\\]", url):
-        raise ConfigurationError(
+        raise InvalidRequestError(
             "server_url must look like https://api.novu.co or http://localhost:3000/prefix, "
-            "without credentials, query or fragment"
+            "without credentials, query or fragment",
+            "server_url",
         )
     return url.rstrip("/")
 
 
-def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+def check_headers(
+    headers: Mapping[str, str] | None, argument: str = "http_headers"
+) -> dict[str, str]:
     """Return extra headers; those that the client makes itself are refused."""
     checked = {}
     if not isinstance(headers, Mapping | None):
-        raise InvalidRequestError(f"headers must be a dict, not {type(headers).__name__}")
+        raise InvalidRequestError(
+            f"{argument} must be a dict, not {type(headers).__name__}", argument
+        )
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not name or not _is_token(name):
-            raise InvalidRequestError("a header name has characters that HTTP does not allow")
+            raise InvalidRequestError(
+                "a header name has characters that HTTP does not allow", argument
+            )
         if name.lower() in _RESERVED_HEADERS:
-            raise InvalidRequestError(f"the header {name} is made by the client itself")
-        checked[name] = check_header_value(value, f"header {name}")
+            raise InvalidRequestError(f"the header {name} is made by the client itself", argument)
+        checked[name] = check_header_value(value, f"header {name}", argument)
     return checked
-
-
-def _check_client_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    try:
-        return check_headers(headers)
-    except InvalidRequestError as error:
-        raise ConfigurationError(error.message) from None
 
 
 def check_retries(retries: RetryConfig | None) -> RetryConfig | None:
@@ -204,17 +229,23 @@ def _is_token(name: str) -> bool:
     return name.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
 
 
-def _find_key(api_key: str | None, environ: Mapping[str, str]) -> str:
-    found = api_key or next((environ[name] for name in _KEY_VARIABLES if environ.get(name)), None)
+def _find_key(api_key: str | Callable[[], str | None] | None, environ: Mapping[str, str]) -> str:
+    given = api_key() if callable(api_key) else api_key
+    found = given or next((environ[name] for name in _KEY_VARIABLES if environ.get(name)), None)
     if not found:
         raise ConfigurationError(
             "no API key: pass api_key=... or set NOVU_API_KEY (or NOVU_SECRET_KEY)"
         )
-    key = found.removeprefix("ApiKey ") if isinstance(found, str) else ""
+    if not isinstance(found, str):
+        raise ConfigurationError(
+            "the API key must be a text, or a function that returns one, not "
+            f"{type(found).__name__}"
+        )
+    key = found.removeprefix("ApiKey ")
     if not re.fullmatch(r"[!-~]+", key):
         raise ConfigurationError(
-            "the API key is no text, or has a space, a line break or another character that no "
-            "key has; was it read from a file without stripping?"
+            "the API key has a space, a line break or another character that no key has; was it "
+            "read from a file without stripping?"
         )
     return key
 

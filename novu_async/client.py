@@ -2,7 +2,7 @@
 
 import ssl as ssl_module
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -58,8 +58,8 @@ class Novu:
     Its connections are opened with the first call, on the event loop of that call, and closed by
     `async with` or `aclose()`. All tasks of that loop may use it at the same time.
 
-    - `api_key`: the environment's secret key; else NOVU_API_KEY or NOVU_SECRET_KEY.
-      `secret_key` is another name for it.
+    - `api_key`: the environment's secret key, or a function that returns it, called once; else
+      NOVU_API_KEY or NOVU_SECRET_KEY. `secret_key`, as the official SDK names it.
     - `server`: "us" (default) or "eu"; or `server_url`, else NOVU_SERVER_URL, for a server of your
       own (a path prefix is kept).
     - `timeout`: seconds for each attempt, from connecting to the last byte of the answer.
@@ -75,15 +75,18 @@ class Novu:
     - `confirm_after`: seconds after which the verbs of `device_tokens` read back what they wrote;
       for services of which several processes write to one subscriber at the same moment.
     - `observer`: hooks around calls and attempts, see `novu_async.observing`.
+    - `server_idx`: `server` as the official SDK names it: 0 is "us", 1 is "eu".
+    - `timeout_ms`: `timeout` as the official SDK names it, in milliseconds.
+    - `retry_config`: `retries` as the official SDK names it.
 
     Raises ConfigurationError where one of them cannot work.
     """
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: str | Callable[[], str | None] | None = None,
         *,
-        secret_key: str | None = None,
+        secret_key: str | Callable[[], str | None] | None = None,
         server: str | None = None,
         server_url: str | None = None,
         timeout: float = 30.0,
@@ -98,6 +101,9 @@ class Novu:
         share: float = 1.0,
         confirm_after: float | None = None,
         observer: Observer | None = None,
+        server_idx: int | None = None,
+        timeout_ms: float | None = None,
+        retry_config: RetryConfig | EllipsisType | None = ...,
     ) -> None:
         settings = make_settings(
             api_key=api_key or secret_key,
@@ -115,6 +121,9 @@ class Novu:
             share=share,
             confirm_after=confirm_after,
             observer=observer,
+            server_idx=server_idx,
+            timeout_ms=timeout_ms,
+            retry_config=retry_config,
         )
         if is_plain_http(settings.server_url):
             logger.warning(

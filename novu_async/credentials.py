@@ -32,8 +32,9 @@ class Credentials:
     """`novu.subscribers.credentials`.
 
     Every call takes these keywords: `retries` (None sends once), `timeout` (seconds for each
-    attempt), `server_url`, `http_headers` (added to the client's), `idempotency_key` (at most 255
-    characters; the API reads it on append only, and only where it is switched on).
+    attempt), `timeout_ms` (the same as the official SDK names it), `server_url`, `http_headers`
+    (added to the client's), `idempotency_key` (at most 255 characters; the API reads it on append
+    only, and only where it is switched on).
 
     Raises: InvalidRequestError before anything is sent; APIError by the API's answer;
     APIConnectionError where no answer came. See `novu_async.errors` for the whole tree.
@@ -53,6 +54,7 @@ class Credentials:
         server_url: str | None = None,
         http_headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        timeout_ms: float | None = None,
     ) -> SubscribersControllerUpdateSubscriberChannelResponse:
         """Set the credentials of one channel (PUT): its device tokens are replaced by these.
 
@@ -62,6 +64,8 @@ class Credentials:
         them use `device_tokens.clear` or `delete`. The request may be the model or a dict, in
         snake_case or in the API's camelCase.
         """
+        if timeout_ms is not None:
+            timeout = _checks.check_timeout_ms(timeout_ms)
         options = make_options(retries, timeout, server_url, http_headers, idempotency_key)
         request = update_subscriber_channel_request_dto
         reply = await self._write(_endpoints.UPDATE, subscriber_id, request, options)
@@ -79,6 +83,7 @@ class Credentials:
         server_url: str | None = None,
         http_headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        timeout_ms: float | None = None,
     ) -> SubscribersControllerModifySubscriberChannelResponse:
         """Add device tokens to one channel (PATCH); those it has stay, in their order.
 
@@ -86,6 +91,8 @@ class Credentials:
         is refused for push providers, and an empty one for all: the API would erase the tokens.
         Otherwise like `update`.
         """
+        if timeout_ms is not None:
+            timeout = _checks.check_timeout_ms(timeout_ms)
         options = make_options(retries, timeout, server_url, http_headers, idempotency_key)
         request = update_subscriber_channel_request_dto
         reply = await self._write(_endpoints.APPEND, subscriber_id, request, options)
@@ -103,6 +110,7 @@ class Credentials:
         server_url: str | None = None,
         http_headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        timeout_ms: float | None = None,
     ) -> SubscribersControllerDeleteSubscriberCredentialsResponse:
         """Remove all channels of a provider from a subscriber (DELETE).
 
@@ -110,6 +118,8 @@ class Credentials:
         empty just one use `device_tokens.clear`. Removing what is not there succeeds, also for a
         provider that does not exist.
         """
+        if timeout_ms is not None:
+            timeout = _checks.check_timeout_ms(timeout_ms)
         options = make_options(retries, timeout, server_url, http_headers, idempotency_key)
         subscriber_id = _checks.check_subscriber_id(subscriber_id)
         request = self._pipeline.build(
@@ -121,6 +131,11 @@ class Credentials:
         async with self._pipeline.turn(subscriber_id, options) as turn:
             reply = await self._pipeline.send(request, options, turn)
         return SubscribersControllerDeleteSubscriberCredentialsResponse(reply.headers)
+
+    # As the official SDK names them, whose own `update` and so on block.
+    update_async = update
+    append_async = append
+    delete_async = delete
 
     async def _write(
         self, endpoint: Endpoint, subscriber_id: str, given: RequestLike, options: Options

@@ -22,6 +22,8 @@ CLASSES = [
 ]
 FUNCTIONS = [bulk.plan]
 OTHER_NAMES = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
+AWAITED_ONLY = {"update_async", "append_async", "delete_async"}
+"""The official SDK's names for what `novu_async` calls `update`, `append` and `delete`."""
 COMMAND = {"cli"}
 """Not for import: the command is one for both."""
 
@@ -43,12 +45,14 @@ def public(thing: object) -> set[str]:
     """Return the names that a user of a class or object may use, in their blocking form."""
     names = {name for name in dir(thing) if not name.startswith("_") or name in OTHER_NAMES}
     names |= {name for name in OTHER_NAMES.values() if hasattr(thing, name)}
-    return {OTHER_NAMES.get(name, name) for name in names}
+    return {OTHER_NAMES.get(name, name) for name in names - AWAITED_ONLY}
 
 
 def methods(kind: type) -> Iterator[tuple[Any, Any]]:
     """Yield the public methods of an asynchronous class, each with its blocking form."""
     for name, method in vars(kind).items():
+        if name in AWAITED_ONLY:
+            continue
         if inspect.isfunction(method) and (name == "__init__" or not name.startswith("_")):
             yield method, getattr(twin(kind), OTHER_NAMES.get(name, name))
 

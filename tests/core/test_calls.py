@@ -9,8 +9,8 @@ from core_doubles import KEY, PUSH, http, reply, script, serve
 
 from novu_async import (
     BackoffStrategy,
-    ConfigurationError,
     IdempotencyKeyReusedError,
+    InvalidRequestError,
     Novu,
     RetryConfig,
     SubscriberNotFoundError,
@@ -50,7 +50,7 @@ async def test_a_call_can_go_to_another_server(local: LocalNovu) -> None:
     async with Novu(local.api_key, server_url="http://novu.invalid") as novu:
         append = novu.subscribers.credentials.append
         await append("u1", PUSH, server_url=local.url + "/")
-        with pytest.raises(ConfigurationError, match="server_url"):
+        with pytest.raises(InvalidRequestError, match="server_url"):
             await append("u1", PUSH, server_url="http://user@h")
     assert len(local.requests) == 1
 

@@ -139,7 +139,7 @@ def test_what_passes_a_check_is_a_plain_text() -> None:
          "integration_identifier": Name.SLACK}
     )  # fmt: skip
     texts = [request.provider_id, request.integration_identifier, request.credentials.webhook_url]
-    texts += [check_subscriber_id(Name.USER), check_header_value(Name.FCM, "h")]
+    texts += [check_subscriber_id(Name.USER), check_header_value(Name.FCM, "h", "h")]
     texts += request.credentials.device_tokens or []
     assert [type(text) for text in texts] == [str] * 6
     assert [*texts] == ["fcm", "slack", Name.HOOK.value, "user/1", "fcm", "token-1"]
@@ -319,9 +319,14 @@ async def test_a_write_that_would_erase_tokens_is_refused(
 
 @pytest.mark.anyio
 async def test_nothing_is_sent_for_a_call_that_is_refused(local: LocalNovu, novu: Novu) -> None:
-    """Wrong options are refused like wrong arguments, each by its name."""
+    """Wrong options are refused like wrong arguments, each by its name in `argument`."""
     append = novu.subscribers.credentials.append
-    for option, error in (
+    options: list[tuple[dict[str, Any], str]] = [
+        ({"timeout_ms": 0}, "timeout_ms must be a number"),
+        ({"timeout_ms": "5000"}, "timeout_ms must be a number"),
+        ({"server_url": "ftp://h"}, "server_url must look like"),
+        ({"server_url": "http://h?x=1"}, "server_url must look like"),
+        ({"server_url": 7}, "server_url must look like"),
         ({"timeout": 0}, "timeout"),
         ({"timeout": "5"}, "timeout"),
         ({"timeout": True}, "timeout"),
@@ -335,11 +340,13 @@ async def test_nothing_is_sent_for_a_call_that_is_refused(local: LocalNovu, novu
         ({"http_headers": {"X A": "a"}}, "header name"),
         ({"http_headers": {"Authorization": "ApiKey other"}}, "made by the client itself"),
         ({"http_headers": {"idempotency-key": "k"}}, "made by the client itself"),
-        ({"http_headers": [("X-A", "a")]}, "must be a dict"),
+        ({"http_headers": [("X-A", "a")]}, "http_headers must be a dict"),
         ({"retries": "none"}, "retries must be a RetryConfig"),
-    ):
-        with pytest.raises(InvalidRequestError, match=error):
-            await append("u1", GOOD, **option)  # type: ignore[arg-type]
+    ]
+    for option, error in options:
+        with pytest.raises(InvalidRequestError, match=error) as caught:
+            await append("u1", GOOD, **option)
+        assert caught.value.argument == next(iter(option))
     with pytest.raises(InvalidRequestError, match="API takes 102,400"):
         await append("u1", credentials(device_tokens=[f"{i:0100}" for i in range(1_100)]))
     assert local.requests == []
@@ -348,7 +355,7 @@ async def test_nothing_is_sent_for_a_call_that_is_refused(local: LocalNovu, novu
 @pytest.mark.parametrize("value", ["", "a" * 255, "a\tb", "~!"])
 def test_header_values_that_pass(value: str) -> None:
     """One line of Latin-1 is a header value."""
-    assert check_header_value(value, "h") == value
+    assert check_header_value(value, "h", "h") == value
     if value:
         assert check_idempotency_key(value) == value
 
@@ -359,7 +366,7 @@ def test_header_values_that_pass(value: str) -> None:
 def test_header_values_that_do_not(value: object) -> None:
     """Nothing that could end a header, or that no header can hold, gets into one."""
     with pytest.raises(InvalidRequestError, match="h must be"):
-        check_header_value(value, "h")
+        check_header_value(value, "h", "h")
 
 
 def test_an_identifier_may_be_left_out() -> None:

@@ -303,3 +303,35 @@ async def test_the_curl_request_is_reproduced_and_its_answer_decoded() -> None:
         updated_at="<string>",
     )
     assert res.headers["content-type"] == ["application/json"]
+
+
+@pytest.mark.anyio
+async def test_the_asynchronous_example_of_the_official_sdk_runs() -> None:
+    """Its `..._async` methods and its `timeout_ms` are those of `novu_async`, awaited alike."""
+    request = {"provider_id": "fcm", "credentials": {"device_tokens": ["token-1"]}}
+    async with (
+        LocalNovu() as local,
+        Novu(secret_key=lambda: local.api_key, server_url=local.url) as n,
+    ):
+        calls = n.subscribers.credentials
+        await calls.update_async(
+            subscriber_id="u1", update_subscriber_channel_request_dto=request, timeout_ms=5_000
+        )
+        res = await calls.append_async(
+            subscriber_id="u1", update_subscriber_channel_request_dto=request, timeout_ms=5_000
+        )
+        assert res.result.subscriber_id == "u1"
+        await calls.delete_async(subscriber_id="u1", provider_id="fcm", timeout_ms=5_000)
+        assert [seen.method for seen in local.requests] == ["PUT", "PATCH", "DELETE"]
+
+
+@pytest.mark.anyio
+async def test_a_time_limit_in_milliseconds_ends_a_call() -> None:
+    """`timeout_ms` of a call wins over the client's timeout."""
+    async with (
+        LocalNovu() as local,
+        Novu(local.api_key, server_url=local.url, retries=None) as novu,
+    ):
+        local.faults.next("stall")
+        with pytest.raises(novu_async.APITimeoutError, match=r"within 0\.02 s"):
+            await novu.subscribers.credentials.delete("u1", "fcm", timeout_ms=20)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from core_doubles import KEY, settings
 
-from novu_async import ConfigurationError, Novu, RetryConfig
+import novu_sync
+from novu_async import BackoffStrategy, ConfigurationError, Novu, RetryConfig
 from novu_async._retry import DEFAULT_RETRIES
 
 ENVIRONMENT = {
@@ -181,6 +182,60 @@ def test_the_other_name_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Novu("k3", secret_key="k2")._pipeline.settings.api_key == "k3"
     assert Novu()._pipeline.settings.api_key == "k1"
     assert repr(Novu()) == "<Novu http://h/pre>"
+
+
+def test_the_names_of_the_official_sdk() -> None:
+    """Each of its arguments that has another name here is taken under that name as well."""
+    once = RetryConfig("backoff", BackoffStrategy(1, 50, 1.1, 100), False)
+    novu = Novu(secret_key="k", server_idx=1, timeout_ms=2_500, retry_config=once)
+    made = novu._pipeline.settings
+    assert (made.api_key, made.server_url) == ("k", "https://eu.api.novu.co")
+    assert (made.timeout, made.retries) == (2.5, once)
+    assert settings(server_idx=0).server_url == "https://api.novu.co"
+    assert settings(retry_config=None).retries is None
+    blocking = novu_sync.Novu(secret_key="k", server_idx=1, timeout_ms=2_500, retry_config=once)
+    assert repr(blocking) == "<Novu https://eu.api.novu.co>"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"server_idx": 2}, "server_idx must be 0"),
+        ({"server_idx": -1}, "server_idx must be 0"),
+        ({"server_idx": True}, "server_idx must be 0"),
+        ({"server_idx": "0"}, "server_idx must be 0"),
+        ({"server_idx": 0.0}, "server_idx must be 0"),
+        ({"server_idx": 0, "server": "us"}, "takes no server beside"),
+        ({"server_idx": 0, "server_url": "http://h"}, "not both"),
+        ({"timeout_ms": 0}, "timeout_ms must be"),
+        ({"timeout_ms": "5"}, "timeout_ms must be"),
+        ({"retry_config": 3}, "must be a RetryConfig"),
+    ],
+)
+def test_a_wrong_argument_under_the_official_sdks_name(arguments: Any, message: str) -> None:
+    """It is refused under that name."""
+    with pytest.raises(ConfigurationError, match=message):
+        settings(**arguments)
+
+
+@pytest.mark.parametrize("name", ["api_key", "secret_key"])
+def test_a_key_may_come_from_a_function(name: str) -> None:
+    """It is called once, when the client is made; what it returns is checked like a key."""
+    calls: list[None] = []
+    novu = Novu(**{name: lambda: calls.append(None) or KEY})  # type: ignore[arg-type]
+    assert novu._pipeline.settings.api_key == KEY
+    assert calls == [None]
+    with pytest.raises(ConfigurationError, match="no API key"):
+        settings(api_key=lambda: None)
+    with pytest.raises(ConfigurationError, match="a function that returns one, not bytes"):
+        settings(api_key=lambda: b"bytes")
+
+
+@pytest.mark.parametrize("key", [b"bytes", 7, ["k"], True])
+def test_a_key_that_is_no_text_is_called_that(key: Any) -> None:
+    """The message names the type, and speaks of no space in it."""
+    with pytest.raises(ConfigurationError, match=f"must be a text.*not {type(key).__name__}$"):
+        settings(api_key=key)
 
 
 def test_a_context_for_tls_is_taken() -> None:
