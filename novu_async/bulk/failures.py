@@ -52,7 +52,8 @@ def write_failures(path: Path, rows: Iterable[FailedRow], shape: Shape) -> int:
 def _replace(path: Path, part: Path, rows: Iterable[FailedRow], shape: Shape) -> int:
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with open(descriptor, "w", encoding="utf-8", newline="") as file:
+    # half of a surrogate pair is kept, so that a row that has one is refused again
+    with open(descriptor, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         written = _write(file, rows, _shape_for(path, shape))
     if written or path.exists():
         os.replace(part, path)

@@ -12,6 +12,9 @@ from novu_async._secrets import describe_url, fingerprint
 from novu_async.errors import InvalidRequestError
 from novu_async.providers import is_push
 
+_MAX_ID_BITS = 1000
+"""Python refuses to write numbers of 5,000 digits, and no id has 300."""
+
 Operation = Literal["append", "replace", "remove", "delete", "verify"]
 
 FIELDS = (
@@ -207,7 +210,7 @@ def _given(fields: Mapping[str, Any], name: str) -> Any:
 def _as_id(value: Any) -> Any:
     """Take the numbers and UUIDs that databases have as ids."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        return str(value) if value.bit_length() < _MAX_ID_BITS else value
     return str(value) if isinstance(value, UUID) else value
 
 
@@ -245,9 +248,16 @@ def _name_values(
 def dump_values(values: Mapping[str, Any]) -> str:
     """Write the values of a row as JSON; what JSON does not know becomes its text."""
     try:
-        return json.dumps(values, default=str)
+        return json.dumps(values, default=_text_of)
     except (TypeError, ValueError, RecursionError):
-        return json.dumps({str(key): str(value) for key, value in values.items()})
+        return json.dumps({_text_of(key): _text_of(value) for key, value in values.items()})
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # an object of the caller's, or a number of 5,000 digits
+        return ""  # which is no value either when the row is fed back
 
 
 def load_values(text: str | None) -> dict[str, Any]:
