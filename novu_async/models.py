@@ -27,6 +27,7 @@ from novu_async.providers import (
 __all__ = [
     "APIError",
     "ChannelCredentials",
+    "ChannelCredentialsDto",
     "ChannelSettingsDto",
     "ChatOrPushProviderEnum",
     "ErrorDto",
@@ -63,6 +64,10 @@ class ChannelCredentials:
     external_url: str | None = None
     additional_properties: Mapping[str, Any] = field(factory=dict, repr=False)
     """Fields of an answer that this version does not know, as they came; never sent."""
+
+
+ChannelCredentialsDto = ChannelCredentials
+"""The name that the API's contract gives to the same fields in answers."""
 
 
 @define(kw_only=True)
