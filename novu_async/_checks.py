@@ -59,6 +59,18 @@ def check_subscriber_id(value: object, argument: str = "subscriber_id") -> str:
     return text
 
 
+def check_new_subscriber_id(value: object, argument: str = "subscriber_id") -> str:
+    """Return an id that a subscriber can be created with: the API leaves out white space around it,
+    and would create another subscriber."""
+    text = check_subscriber_id(value, argument)
+    if text != text.strip():
+        raise InvalidRequestError(
+            f"{argument} must not have white space around it where a subscriber is created",
+            argument,
+        )
+    return text
+
+
 def check_provider_id(value: object, argument: str = "provider_id") -> str:
     """Return a provider id; ids that this version does not know are left to the server."""
     return check_subscriber_id(value, argument)

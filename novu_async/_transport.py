@@ -14,6 +14,7 @@ import warnings
 from typing import Any
 
 import aiohttp
+from aiohttp import ClientSession as ClientSession
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 

@@ -7,24 +7,23 @@ from functools import cached_property
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from novu_async._checks import check_subscriber_id
+from novu_async._checks import check_new_subscriber_id, check_subscriber_id
 from novu_async._clock import Clock
 from novu_async._converter import parse_subscriber
+from novu_async._endpoints import CREATE_SUBSCRIBER
 from novu_async._pacing import RateLimit
-from novu_async._pipeline import Pipeline, logger
+from novu_async._pipeline import AS_CLIENT, Pipeline, logger
 from novu_async._reading import Reader
 from novu_async._retry import RetryConfig
 from novu_async._secrets import refuse_copy
 from novu_async._settings import is_plain_http, make_settings
-from novu_async._transport import Transport
+from novu_async._transport import ClientSession, Transport
 from novu_async.credentials import Credentials
 from novu_async.device_tokens import DeviceTokens
 from novu_async.models import SubscriberResponseDto
 from novu_async.observing import Observer
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from novu_async.bulk import Bulk
 
 __all__ = ["Novu", "RateLimit", "Subscribers"]
@@ -36,6 +35,7 @@ class Subscribers:
     """`novu.subscribers`: what is kept for one subscriber."""
 
     def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
         self._reader = Reader(pipeline)
         self.credentials = Credentials(pipeline)
         """The API's three calls: update, append, delete."""
@@ -49,6 +49,18 @@ class Subscribers:
         that may be hours old.
         """
         reply = await self._reader.subscriber(check_subscriber_id(subscriber_id))
+        return parse_subscriber(reply.body)
+
+    async def create(self, subscriber_id: str) -> SubscriberResponseDto:
+        """Create a subscriber; one that exists already is left as it is.
+
+        The API answers the same in both cases. Raises InvalidRequestError for an id with white
+        space around it, which the API would leave out.
+        """
+        document = {"subscriberId": check_new_subscriber_id(subscriber_id)}
+        request = self._pipeline.build(CREATE_SUBSCRIBER, AS_CLIENT, document)
+        async with self._pipeline.turn(subscriber_id) as turn:
+            reply = await self._pipeline.send(request, AS_CLIENT, turn)
         return parse_subscriber(reply.body)
 
 
@@ -95,7 +107,7 @@ class Novu:
         proxy: str | None = None,
         ssl: ssl_module.SSLContext | bool = True,
         trust_env: bool = False,
-        session: "aiohttp.ClientSession | None" = None,
+        session: ClientSession | None = None,
         headers: Mapping[str, str] | None = None,
         retries: RetryConfig | EllipsisType | None = ...,
         share: float = 1.0,

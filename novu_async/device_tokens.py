@@ -116,11 +116,8 @@ class DeviceTokens:
         if on_missing_subscriber not in ("raise", "create"):
             raise InvalidRequestError("on_missing_subscriber must be 'raise' or 'create'")
         creates = on_missing_subscriber == "create"
-        if creates and subscriber_id != subscriber_id.strip():
-            raise InvalidRequestError(
-                "the API would create a subscriber without the white space around this id",
-                "subscriber_id",
-            )
+        if creates:
+            _checks.check_new_subscriber_id(subscriber_id)
         if not isinstance(max_resends, int) or max_resends < 0:
             raise InvalidRequestError("max_resends must be a whole number", "max_resends")
 

@@ -31,6 +31,7 @@ class Subscribers(Resource):
         self.credentials = Credentials(bridge, attrgetter("subscribers.credentials"))
         self.device_tokens = DeviceTokens(bridge, attrgetter("subscribers.device_tokens"))
 
+    create = blocking(awaited.Subscribers.create)
     retrieve = blocking(awaited.Subscribers.retrieve)
 
 

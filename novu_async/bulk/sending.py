@@ -46,13 +46,25 @@ class Sender:
             await self.subscribers.credentials.delete(write.subscriber_id, write.provider_id)
             return [Result(1)]
         if write.webhook_url is not None:
-            await self.subscribers.credentials.update(write.subscriber_id, _make_request(write))
-            return [Result(1)]
+            return [await self._webhook(write)]
         try:
             result = await self._token_verb(write)
         except DeviceTokensNotStoredError as error:
             return [self._partly(error)]
         return [Result(result.requests)]
+
+    async def _webhook(self, write: Write) -> Result:
+        update = self.subscribers.credentials.update
+        try:
+            await update(write.subscriber_id, _make_request(write))
+        except SubscriberNotFoundError:
+            if self.on_missing_subscriber != "create":
+                raise
+        else:
+            return Result(1)
+        await self.subscribers.create(write.subscriber_id)
+        await update(write.subscriber_id, _make_request(write))
+        return Result(3)
 
     async def _token_verb(self, write: Write) -> Any:
         tokens = self.subscribers.device_tokens
