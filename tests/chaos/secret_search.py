@@ -29,9 +29,13 @@ class Search:
 
     found: list[str] = field(factory=list)
     in_locals: Counter[str] = field(factory=Counter)
+    _seen: set[str] = field(factory=set, repr=False)
 
     def text(self, where: str, text: str) -> None:
         """Look through a text."""
+        if text in self._seen:
+            return
+        self._seen.add(text)
         FIGURES.texts += 1
         if MARK in text:
             FIGURES.secrets += 1
