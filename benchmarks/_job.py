@@ -17,9 +17,9 @@ from benchmarks._worker import hide_orjson
 Row = tuple[str, str, str]
 
 
-def make_rows(count: int) -> Iterator[Row]:
-    """Make rows of distinct subscribers, with tokens as long as those of FCM."""
-    return ((f"subscriber-{n:08}", PROVIDER, f"{n:08}" + "t" * 134) for n in range(count))
+def make_rows(count: int, each: int = 1) -> Iterator[Row]:
+    """Make rows with tokens as long as those of FCM, so many for `each` subscriber."""
+    return ((f"subscriber-{n // each:08}", PROVIDER, f"{n:08}" + "t" * 134) for n in range(count))
 
 
 async def append_loop(url: str, count: int, in_flight: int = 64) -> dict[str, Any]:
@@ -58,13 +58,14 @@ class _Phases:
         return {"loading": loading, "sent_per_second": sent_per_second}
 
 
-async def register(url: str, count: int, job: str | None = None) -> dict[str, Any]:
-    """Register all rows with `novu.bulk.register`."""
+async def register(url: str, count: int, job: str | None = None, each: str = "1") -> dict[str, Any]:
+    """Register all rows with `novu.bulk.register`, so many for `each` subscriber."""
     import novu_async
 
     async with novu_async.Novu(api_key=KEY, server_url=url) as novu:
         phases = _Phases()
-        report = await novu.bulk.register(make_rows(count), progress=phases, job=job)
+        rows = make_rows(count, int(each))
+        report = await novu.bulk.register(rows, progress=phases, job=job)
     assert report.done == count, report
     return phases.figures(report.requests)
 
