@@ -87,8 +87,8 @@ class Api:
         subscriber_id = find_subscriber_id(request.target) or ""
         before = self.store.documents.get(subscriber_id)
         answer = await self.answer(request)
-        if answer.status not in (200, 204):
-            return answer
+        if answer.status not in (200, 204) or subscriber_id not in self.store.documents:
+            return answer  # refused, or about no subscriber
         self.store.put_back(subscriber_id, _find_provider_id(request), before)
         if answer.body is None:
             return answer
