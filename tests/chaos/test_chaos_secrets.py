@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from raw_server import http, serve
 from secret_search import HEADER, KEY, MARK, PASSWORD, TOKENS, WEBHOOK, Records, Search
 
 import novu_sync
@@ -155,6 +156,29 @@ def test_no_secret_of_a_call_is_seen(fault: FaultKind | None, search: Search) ->
 
     asyncio.run(main(), debug=fault in TALKATIVE)
     check_variables(search)
+
+
+ECHO = f"{KEY} {TOKENS[0]} {TOKENS[2]} {WEBHOOK}"
+ECHOES = [
+    http(json.dumps({"statusCode": 400, "message": [ECHO, ECHO]}).encode(), status="400 x"),
+    http(json.dumps({"message": ECHO, "errors": {ECHO: [ECHO]}}).encode(), status="422 x"),
+    http(f"<html>{ECHO * 500}</html>".encode(), status="502 x"),
+    http(f"<html>{ECHO}</html>".encode(), content_type="text/html"),
+    http(json.dumps({"message": "x" * 480 + ECHO}).encode(), status="500 x"),
+    f"HTTP/1.1 200 {ECHO}\r\nno header {ECHO}\r\n\r\n".encode(),
+    f"{ECHO}\r\n\r\n".encode(),
+]
+
+
+@pytest.mark.parametrize("answer", ECHOES, ids=range(len(ECHOES)))
+def test_no_secret_that_a_server_echoes_is_seen(answer: bytes, search: Search) -> None:
+    """An API, or a proxy before it, that repeats in its error what it was sent."""
+
+    async def main() -> None:
+        async with serve(answer) as server, Novu(KEY, server_url=server.url, retries=None) as novu:
+            await try_out(search, "echo", lambda: novu.subscribers.credentials.append("u1", BOTH))
+
+    asyncio.run(main(), debug=True)
 
 
 @pytest.mark.parametrize("era", ["2024", "2026"])
