@@ -157,12 +157,6 @@ class Transport:
         session = self._session
         if session is None or session is self._settings.session or session.closed:
             return
-        warnings.warn(
-            f"a Novu made at {self._made_at} was never closed; use `async with` or await aclose()",
-            ResourceWarning,
-            source=self,
-            stacklevel=2,
-        )
         with warnings.catch_warnings():
             # one warning is enough: aiohttp would add one for the session and one a connection
             warnings.simplefilter("ignore")
@@ -172,6 +166,12 @@ class Transport:
                 # the first step closes the connections, the others would only wait for it
                 next(connector.close().__await__(), None)
             del connector
+        warnings.warn(  # at the very end: where warnings are errors nothing follows it
+            f"a Novu made at {self._made_at} was never closed; use `async with` or await aclose()",
+            ResourceWarning,
+            source=self,
+            stacklevel=2,
+        )
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
