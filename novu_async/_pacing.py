@@ -83,6 +83,7 @@ class Gate:
         # what the server has said of its bucket; `_rate` is 0 where it has no limit
         self._limit = self._burst = self._remaining = 0
         self._window = _DEFAULT_WINDOW
+        self._announced = (0, "")
         self._rate = 0.0
         self._jumped = 0.0  # when `_remaining` last rose
         self._heard = 0.0  # when the last answer came
@@ -186,10 +187,13 @@ class Gate:
         if not self._rate or remaining > self._remaining:
             self._jumped = now
         self._heard = now
-        self._limit, self._remaining = count, remaining
-        self._window = _parse_part(policy, "w") or _DEFAULT_WINDOW
-        self._burst = max(1, int(_parse_part(policy, "burst") or count))
-        self._rate = count / self._window
+        self._remaining = remaining
+        if (count, policy) != self._announced:  # nearly always what it was
+            self._announced = count, policy
+            self._limit = count
+            self._window = _parse_part(policy, "w") or _DEFAULT_WINDOW
+            self._burst = max(1, int(_parse_part(policy, "burst") or count))
+        self._rate = self._limit / self._window
 
     def _stop(self, now: float, seconds: float) -> None:
         """Send nothing for so long; then begin slowly, as if the bucket were empty still."""
