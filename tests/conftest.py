@@ -1,11 +1,18 @@
 """Fixtures that most tests need."""
 
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
 
 from novu_async import Novu
 from novu_async.testing import LocalNovu
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be tested also where a script in the background has SIGINT ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

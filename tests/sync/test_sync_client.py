@@ -262,7 +262,8 @@ class TestProcesses:
     """Fork, exit and Ctrl-C with open connections to a server."""
 
     PREAMBLE = """
-    import atexit, multiprocessing, os, signal, sys, threading, warnings
+    import atexit, logging, multiprocessing, os, signal, sys, threading, warnings
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # a slow machine is no fault of ours
     from novu_sync import Novu
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # threads exist when forking
     novu = Novu(api_key=sys.argv[1], server_url=sys.argv[2])
