@@ -81,9 +81,18 @@ class ChannelAccess:
             return await self._find_written(reply, tokens)
         return await self._find(reply, channel.integration_id)
 
-    async def create_subscriber(self) -> None:
-        """Create the subscriber (POST); one that exists already is left as it is."""
-        document = {"subscriberId": self.target.subscriber_id}
+    async def create_subscriber(self, tokens: list[str]) -> None:
+        """Create the subscriber with these tokens (POST); one that exists already gets them added.
+
+        The answer does not show the channel, so whether it was stored is for the caller to see.
+        """
+        channel: dict[str, Any] = {
+            "providerId": self.target.provider_id,
+            "credentials": {"deviceTokens": tokens},
+        }
+        if self.target.integration_identifier is not None:
+            channel["integrationIdentifier"] = self.target.integration_identifier
+        document = {"subscriberId": self.target.subscriber_id, "channels": [channel]}
         await self._send(self.pipeline.build(_endpoints.CREATE_SUBSCRIBER, AS_CLIENT, document))
 
     async def rebuild(self, chosen: Channel, tokens: list[str]) -> Channel:

@@ -264,8 +264,8 @@ class DeviceTokens:
         except SubscriberNotFoundError:
             if not creates:
                 raise
-        await access.create_subscriber()
-        return await access.append(part)
+        await access.create_subscriber(part)
+        return await access.append(part)  # changes nothing where they are stored, and shows it
 
     async def _rewrite(
         self,
