@@ -225,7 +225,7 @@ class ChannelAccess:
                 break
             if wanted.issubset(by_id.get(chosen, NO_CHANNEL).device_tokens):
                 return by_id[chosen]
-        holding = [c for c in channels if wanted.issubset(c.device_tokens)]
         if chosen is not None:
             return by_id.get(chosen, NO_CHANNEL)
+        holding = [c for c in channels if wanted.issubset(c.device_tokens)]
         return holding[0] if holding else channels[0]

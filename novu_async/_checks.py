@@ -9,15 +9,13 @@ import difflib
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from novu_async._converter import json_names
 from novu_async._endpoints import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from novu_async.errors import InvalidRequestError
 from novu_async.models import ChannelCredentials, UpdateSubscriberChannelRequestDto
 from novu_async.providers import is_push
-
-T = TypeVar("T")
 
 RequestLike = UpdateSubscriberChannelRequestDto | Mapping[str, Any]
 """A request as callers may give it: the model, or a dict in snake_case or camelCase."""

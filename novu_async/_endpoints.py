@@ -47,6 +47,3 @@ MAX_BODY_BYTES = 102_400
 
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
 """A longer key gets 400."""
-
-KEEP_ALIVE_SECONDS = 61
-"""The server closes an idle connection after this; load balancers before it often after 60."""
