@@ -18,7 +18,13 @@ from novu_async._endpoints import Endpoint
 from novu_async._ordering import Ordering, Turn
 from novu_async._pacing import Gate
 from novu_async._retry import RetryBudget, RetryConfig, is_retried, retry
-from novu_async._settings import Settings, check_headers, check_server_url, merge_headers
+from novu_async._settings import (
+    Settings,
+    check_headers,
+    check_server_url,
+    is_plain_http,
+    merge_headers,
+)
 from novu_async._transport import Transport
 from novu_async._wire import Reply, Request
 from novu_async.errors import (
@@ -80,7 +86,8 @@ class Pipeline:
         self.clock = clock
         self.ordering = Ordering()
         self.gate = self._make_gate()
-        self._other_gates: dict[str, Gate] = {}
+        self._gates = {settings.server_url: self.gate}
+        self._warn_of_plain_http(settings.server_url)
         self._transport = transport
         self._budget = RetryBudget()
         self._background = False
@@ -95,9 +102,10 @@ class Pipeline:
         if options.server_url is None:
             return self.gate
         server_url, _ = self.line_of("", options)
-        if server_url not in self._other_gates:
-            self._other_gates[server_url] = self._make_gate()
-        return self._other_gates[server_url]
+        if server_url not in self._gates:
+            self._gates[server_url] = self._make_gate()
+            self._warn_of_plain_http(server_url)
+        return self._gates[server_url]
 
     def in_background(self) -> "Pipeline":
         """Return a view of this pipeline whose calls let other calls pass at the gate."""
@@ -241,7 +249,7 @@ class Pipeline:
         if self._indispensable:
             await asyncio.wait(self._indispensable, timeout=self.settings.timeout)
         self._transport.closed = True
-        for gate in (self.gate, *self._other_gates.values()):
+        for gate in self._gates.values():
             gate.close()
         unfinished = [
             task for task in (*self._unfinished, *self.ordering.abandoned) if not task.done()
@@ -326,6 +334,10 @@ class Pipeline:
         if not (number and 0 < timeout < math.inf):
             raise InvalidRequestError("timeout must be a number of seconds above zero", "timeout")
         return timeout
+
+    def _warn_of_plain_http(self, server_url: str) -> None:
+        if is_plain_http(server_url):
+            logger.warning("the API key is sent in clear text to %s: use https", server_url)
 
     def _will_retry(self, error: CallError, wait: float) -> None:
         logger.debug("%s; next attempt in %.2f s", error, wait)

@@ -12,11 +12,11 @@ from novu_async._clock import Clock
 from novu_async._converter import parse_subscriber
 from novu_async._endpoints import CREATE_SUBSCRIBER
 from novu_async._pacing import RateLimit
-from novu_async._pipeline import AS_CLIENT, Pipeline, logger
+from novu_async._pipeline import AS_CLIENT, Pipeline
 from novu_async._reading import Reader
 from novu_async._retry import RetryConfig
 from novu_async._secrets import refuse_copy
-from novu_async._settings import is_plain_http, make_settings
+from novu_async._settings import make_settings
 from novu_async._transport import ClientSession, Transport
 from novu_async.credentials import Credentials
 from novu_async.device_tokens import DeviceTokens
@@ -137,10 +137,6 @@ class Novu:
             timeout_ms=timeout_ms,
             retry_config=retry_config,
         )
-        if is_plain_http(settings.server_url):
-            logger.warning(
-                "the API key is sent in clear text to %s: use https", settings.server_url
-            )
         self._pipeline = Pipeline(settings, Transport(settings, _caller()), Clock())
         self.subscribers = Subscribers(self._pipeline)
 

@@ -1,5 +1,6 @@
 """Records: what one row of a bulk job says, and how any row becomes one that was checked."""
 
+import difflib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, cast
@@ -136,6 +137,15 @@ class Columns:
         """Tell whether a column of the source holds a field."""
         return any(column == own for _, own in self._sources)
 
+    def meant(self, name: str | None, values: Mapping[str, Any]) -> str:
+        """Hint at the column that was probably meant to hold a field that a row lacks."""
+        column = self.column_of(name) if name in FIELDS else None
+        if column is None or column in values:
+            return ""
+        others = {_folded(other): other for other in values if other not in self._known}
+        near = difflib.get_close_matches(_folded(column), others, n=1)
+        return f"; is {others[near[0]]!r} meant to be it?" if near else ""
+
     def row(self, line: int, values: Mapping[str, Any], operation: Operation) -> Row:
         """Check the values of one row; raise InvalidRequestError where they are no use."""
         fields = {name: values[column] for name, column in self._sources if column in values}
@@ -161,7 +171,8 @@ def make_row(
     try:
         return columns.row(line, values, operation)
     except InvalidRequestError as error:
-        return Invalid(line, error.message, dump_values(values))
+        hint = columns.meant(error.argument, values)
+        return Invalid(line, error.message + hint, dump_values(values))
 
 
 def check_row(
@@ -200,6 +211,10 @@ def _check_webhook(fields: Mapping[str, Any], provider_id: str, operation: Opera
         )
     channel = _given(fields, "channel")
     return None if channel is None else _checks.check_text(channel, "channel")
+
+
+def _folded(column: object) -> str:
+    return str(column)[:80].replace("_", "").replace("-", "").lower()
 
 
 def _given(fields: Mapping[str, Any], name: str) -> Any:

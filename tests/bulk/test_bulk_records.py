@@ -190,3 +190,29 @@ def test_any_values_can_be_written_down() -> None:
     assert load_values(dump_values({"a": UUID(int=1)})) == {"a": str(UUID(int=1))}
     assert load_values(dump_values({("x", "y"): b"z"})) == {"('x', 'y')": "b'z'"}  # type: ignore[dict-item]
     assert load_values(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("meant", "given"),
+    [
+        ("subscriber_id", "subscriberId"),
+        ("subscriber_id", "subscriber-id"),
+        ("provider_id", "provder_id"),
+        ("token", "Token"),
+    ],
+)
+def test_a_misspelt_field_is_named_where_the_right_one_is_missing(meant: str, given: str) -> None:
+    """The reason of a refused row says which of its fields was probably meant."""
+    values = {"subscriber_id": "u", "provider_id": "fcm", "token": "t"}
+    values[given] = values.pop(meant)
+    refused = read(values)
+    assert isinstance(refused, Invalid)
+    assert refused.reason.endswith(f"; is {given!r} meant to be it?")
+
+
+def test_no_field_is_guessed_where_the_right_one_is_there_and_empty() -> None:
+    """An empty value is what is wrong then, whatever the others are called."""
+    values = {"subscriber_id": "", "subscriberId": "u", "provider_id": "fcm", "token": "t"}
+    refused = read(values)
+    assert isinstance(refused, Invalid)
+    assert "meant" not in refused.reason

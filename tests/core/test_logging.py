@@ -1,6 +1,7 @@
 """What the log says about a call, and what it never says."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 
@@ -158,3 +159,15 @@ async def test_fields_that_the_server_drops_are_warned_of_once(
     (warning,) = records(caplog, logging.WARNING)
     assert warning == "the API accepts but does not store title"
     assert len(local.requests) == 3
+
+
+async def test_a_key_in_clear_text_is_warned_of_once_for_each_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also where single calls go elsewhere; nothing listens there, so the calls themselves fail."""
+    async with Novu(api_key="key", server_url="http://0.0.0.0:9", retries=None) as novu:
+        for url in (None, "http://0.0.0.0:10", "http://0.0.0.0:10", "http://0.0.0.0:9/"):
+            with contextlib.suppress(APIConnectionError):
+                await novu.subscribers.credentials.delete("u", "fcm", server_url=url)
+    warnings = [one for one in records(caplog, logging.WARNING) if "clear text" in one]
+    assert [text.split()[9] for text in warnings] == ["http://0.0.0.0:9:", "http://0.0.0.0:10:"]
