@@ -62,6 +62,11 @@ def _goals(milliseconds: dict[str, list[float]], wheel: float) -> list[Goal]:
 
     return [
         Goal(
+            "import novu_async / import aiohttp",
+            compare("import novu_async", "import aiohttp"),
+            at_most=1.25,
+        ),
+        Goal(
             "import novu_async, make a client / import aiohttp",
             compare("import novu_async, make a client", "import aiohttp"),
             at_most=1.25,

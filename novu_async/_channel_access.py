@@ -1,7 +1,7 @@
 """The requests of one verb on one channel, made while holding the subscriber's turn."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from typing import Any
 
 from attrs import define, evolve, field
@@ -162,13 +162,13 @@ class ChannelAccess:
             )
         )
 
-    async def _write(
+    def _write(
         self,
         endpoint: Endpoint,
         tokens: list[str],
         identifier: str | None,
         others: Mapping[str, Any] | None = None,
-    ) -> Reply:
+    ) -> Awaitable[Reply]:
         document: dict[str, Any] = {
             "providerId": self.target.provider_id,
             "credentials": {**(others or {}), "deviceTokens": tokens},
@@ -177,11 +177,11 @@ class ChannelAccess:
             document["integrationIdentifier"] = identifier
         subscriber_id = self.target.subscriber_id
         request = self.pipeline.build(endpoint, AS_CLIENT, document, subscriber_id=subscriber_id)
-        return await self._send(request)
+        return self._send(request)
 
-    async def _send(self, request: Request) -> Reply:
+    def _send(self, request: Request) -> Awaitable[Reply]:
         self.requests += 1
-        return await self.pipeline.send(request, AS_CLIENT, self.turn)
+        return self.pipeline.send(request, AS_CLIENT, self.turn)
 
     async def _identifier_of(self, channel: Channel) -> str | None:
         """Return the identifier of a channel's integration; the caller's where it is not known."""

@@ -53,6 +53,9 @@ class Options:
 
 AS_CLIENT = Options()
 
+_AFTERMATH_SECONDS = 5.0
+"""How long a server may work on a write after its connection was closed."""
+
 _NOTHING = (None, None, None, None)
 
 Exchange = tuple[Request, float, Turn | None, float, Gate]
@@ -91,6 +94,8 @@ class Pipeline:
         self._transport = transport
         self._budget = RetryBudget()
         self._background = False
+        self.is_seldom_cancelled = False
+        """Whether nothing cancels a call but the end of what it belongs to, or Ctrl-C."""
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._indispensable: set[asyncio.Task[Any]] = set()
 
@@ -110,7 +115,7 @@ class Pipeline:
     def in_background(self) -> "Pipeline":
         """Return a view of this pipeline whose calls let other calls pass at the gate."""
         view = copy.copy(self)
-        view._background = True
+        view._background = view.is_seldom_cancelled = True
         return view
 
     def check_usable(self) -> None:
@@ -307,11 +312,25 @@ class Pipeline:
     def _exchange(self, request: Request, timeout: float, turn: Turn | None) -> Awaitable[Reply]:
         if turn is None:
             return self._transport.send(request, timeout)
+        if self.is_seldom_cancelled:
+            return self._send_here(request, timeout, turn)
         # a task that fills a future costs less than asyncio.shield, and is cut off as little
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Reply] = loop.create_future()
         turn.exchange = loop.create_task(self._fill(answer, request, timeout))
         return answer
+
+    async def _send_here(self, request: Request, timeout: float, turn: Turn) -> Reply:
+        """Send in the caller's task: a tenth cheaper, and cut off where that is cancelled.
+
+        The server goes on with the request then, and nobody learns when it has ended: the
+        subscriber's turn is kept for a while.
+        """
+        try:
+            return await self._transport.send(request, timeout)
+        except asyncio.CancelledError:
+            turn.exchange = asyncio.ensure_future(self.clock.sleep(_AFTERMATH_SECONDS))
+            raise
 
     async def _fill(self, answer: asyncio.Future[Reply], request: Request, timeout: float) -> None:
         try:

@@ -6,11 +6,10 @@ own, because one that is shared between tasks mixes up their errors.
 
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import field, frozen
 from attrs.validators import in_
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from novu_async.errors import (
     APIConnectionError,
@@ -19,6 +18,9 @@ from novu_async.errors import (
     CallError,
     ReplyTooLargeError,
 )
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 T = TypeVar("T")
 
@@ -149,6 +151,8 @@ async def retry(
     `attempt` is given its number, from 2 on; `started` is the monotonic time at which the call
     began. Raises the last error, with what was tried in its notes and the number of attempts on it.
     """
+    from tenacity import AsyncRetrying, retry_if_exception  # most programs never come here
+
     tried: list[CallError] = []
     pending: CallError | None = first_error
 
@@ -160,7 +164,7 @@ async def retry(
             raise error
         return await attempt(len(tried) + 1)
 
-    def stop(state: RetryCallState) -> bool:
+    def stop(state: "RetryCallState") -> bool:
         error = _error_of(state)
         elapsed = monotonic() - started
         if elapsed + state.upcoming_sleep > config.backoff.max_elapsed_time / 1000:
@@ -176,10 +180,10 @@ async def retry(
             error.add_note("the client's budget of retries is used up")
         return True
 
-    def wait(state: RetryCallState) -> float:
+    def wait(state: "RetryCallState") -> float:
         return make_wait(_error_of(state), state.attempt_number, config.backoff)
 
-    def note(state: RetryCallState) -> None:
+    def note(state: "RetryCallState") -> None:
         error = _error_of(state)
         if isinstance(error, CallError):
             tried.append(error)
@@ -204,7 +208,7 @@ async def retry(
         raise
 
 
-def _error_of(state: RetryCallState) -> BaseException | None:
+def _error_of(state: "RetryCallState") -> BaseException | None:
     return None if state.outcome is None else state.outcome.exception()
 
 

@@ -121,14 +121,11 @@ class DeviceTokens:
         if not isinstance(max_resends, int) or max_resends < 0:
             raise InvalidRequestError("max_resends must be a whole number", "max_resends")
 
-        async def commit(tokens: Tokens, turn: Turn) -> DeviceTokensResult:
-            access = ChannelAccess(self._pipeline, self._reader, target, turn)
-            return await self._store(access, tokens, creates, max_resends)
-
+        commit = partial(self._store, target, creates, max_resends)
         self._pipeline.check_usable()
         ordering, line = self._pipeline.ordering, self._pipeline.line_of(subscriber_id)
         if ordering.is_free(line):
-            async with self._pipeline.turn(subscriber_id) as turn:
+            async with ordering.turn(line) as turn:
                 return _share(await commit(given, turn), given)
         return await self._join_batch(line, (target, creates, max_resends), given, commit)
 
@@ -240,15 +237,23 @@ class DeviceTokens:
         return result
 
     async def _store(
-        self, access: ChannelAccess, tokens: Tokens, creates: bool, max_resends: int
+        self, target: Target, creates: bool, max_resends: int, tokens: Tokens, turn: Turn
     ) -> DeviceTokensResult:
+        access = ChannelAccess(self._pipeline, self._reader, target, turn)
         resent: Tokens = []
         missing, channel = tokens, NO_CHANNEL
         for resend in range(max_resends + 1):
             for part in split_by_size(missing):
-                channel = await self._append(access, part, creates)
+                try:
+                    channel = await access.append(part)
+                except SubscriberNotFoundError:
+                    if not creates:
+                        raise
+                    await access.create_subscriber(part)
+                    # changes nothing where they are stored, and shows it
+                    channel = await access.append(part)
             missing = without(tokens, channel.device_tokens)
-            if not missing:
+            if not missing and self._pipeline.settings.confirm_after is not None:
                 channel = await self._confirm(access, channel)
                 missing = without(tokens, channel.device_tokens)
             if not missing:
@@ -256,16 +261,7 @@ class DeviceTokens:
             if resend < max_resends:
                 resent = unite(resent, missing)
                 await self._pause()
-        return evolve(_result(channel, access, "stored"), resent=tuple(resent))
-
-    async def _append(self, access: ChannelAccess, part: Tokens, creates: bool) -> Channel:
-        try:
-            return await access.append(part)
-        except SubscriberNotFoundError:
-            if not creates:
-                raise
-        await access.create_subscriber(part)
-        return await access.append(part)  # changes nothing where they are stored, and shows it
+        return _result(channel, access, "stored", resent=tuple(resent))
 
     async def _rewrite(
         self,
@@ -345,11 +341,15 @@ def _check_tokens(tokens: str | Iterable[str]) -> Tokens:
 
 
 def _result(
-    channel: Channel, access: ChannelAccess, change: Change = "unchanged"
+    channel: Channel,
+    access: ChannelAccess,
+    change: Change = "unchanged",
+    resent: tuple[str, ...] = (),
 ) -> DeviceTokensResult:
     return DeviceTokensResult(
         device_tokens=channel.device_tokens,
         change=change,
+        resent=resent,
         integration_id=channel.integration_id or None,
         duplicate_channels=channel.duplicates,
         requests=access.requests,

@@ -117,9 +117,11 @@ class _Portal:
                 if self._at_exit and current_thread().daemon:
                     return  # it waits, like the others, until the interpreter stops it
                 raise closed_error()
-            if not self._arrivals:  # else the loop has been woken, and takes this call along
-                self._loop.call_soon_threadsafe(self._begin_arrivals)
+            loop_sleeps = not self._arrivals  # else it has been woken, and takes this call along
             self._arrivals.append(call)
+        if loop_sleeps:
+            with suppress(RuntimeError):  # the loop is closed, and the call was cancelled before
+                self._loop.call_soon_threadsafe(self._begin_arrivals)
 
     def check_process(self) -> None:
         """Refuse to go on in a forked child: the loop runs in the parent."""

@@ -31,11 +31,15 @@ class Call(Generic[R]):
 
     def __init__(self, start: Callable[[], Coroutine[Any, Any, R]]) -> None:
         self.loop: asyncio.AbstractEventLoop
-        self.task: asyncio.Task[R] | None = None
+        self.task: asyncio.Task[None] | None = None
         self.done = False
         self._start = start
         self._context = copy_context()
         self._inbox: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._running: set[Call[Any]] = set()
+        self._value: tuple[R] | None = None
+        self._error: BaseException | None = None
+        self._begun = False
         self._cancelled = False
         self._forsaken = False
 
@@ -43,26 +47,32 @@ class Call(Generic[R]):
 
     def begin(self, running: set["Call[Any]"]) -> None:
         """Start the coroutine; the call is in `running` for as long as it runs."""
+        self._running = running
         running.add(self)
         self.task = self.loop.create_task(self._run(), context=self._context)
-        self.task.add_done_callback(partial(self._end, running))
 
-    async def _run(self) -> R:
-        return await self._start()
+    async def _run(self) -> None:
+        self._begun = True
+        try:
+            self._value = (await self._start(),)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._end()  # a callback of the task would cost the loop another round
 
     def cancel(self) -> None:
         """Cancel the coroutine, or see to it that it is never waited for."""
         self._cancelled = True
         if self.task is not None:
             self.task.cancel()
-        elif not self.done:
-            self._end(set())
+        if not self._begun and not self.done:
+            self._end()
 
-    def _end(self, running: set["Call[Any]"], task: "asyncio.Task[R] | None" = None) -> None:
-        running.discard(self)
+    def _end(self) -> None:
+        self._running.discard(self)
         self.done = True
-        if task is not None and not task.cancelled():
-            task.exception()  # else asyncio would log it where nobody waits any more
         if not self._forsaken:
             self._inbox.put(None)
 
@@ -104,9 +114,15 @@ class Call(Generic[R]):
                 pass
 
     def _result(self) -> R:
-        task, self.task = cast("asyncio.Task[R]", self.task), None
-        if not task.cancelled():
-            return task.result()
+        self.task = None
+        if self._value is not None:
+            return self._value[0]
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback refers to this frame
         if self._cancelled:
             raise ClientClosedError("the client was closed while this call was under way")
         raise NovuError("the call was cancelled from inside the client's event loop")

@@ -55,7 +55,7 @@ class Novu:
             )
         caller = sys._getframe(1)
         made_at = f"{caller.f_code.co_filename}:{caller.f_lineno}"
-        self._bridge = Bridge(lambda: awaited.Novu(*args, **kwargs), made_at)
+        self._bridge = Bridge(lambda: _make_core(args, kwargs), made_at)
         self.subscribers = Subscribers(self._bridge)
 
     @cached_property
@@ -89,3 +89,9 @@ class Novu:
 
     def __repr__(self) -> str:
         return repr(self._bridge.core)
+
+
+def _make_core(args: tuple[Any, ...], kwargs: dict[str, Any]) -> awaited.Novu:
+    core = awaited.Novu(*args, **kwargs)
+    core._pipeline.is_seldom_cancelled = True
+    return core

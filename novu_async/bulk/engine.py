@@ -22,7 +22,7 @@ from novu_async.bulk.stops import OUTAGE_PAUSE_SECONDS, StopRule, is_silence
 from novu_async.bulk.thread import Thread
 from novu_async.errors import CallError, NovuError
 
-_PAGE_ROWS = 2000
+_PAGE_ROWS = 500
 _TICK_SECONDS = 0.2
 _RATE_TICKS = 50
 
@@ -116,7 +116,8 @@ class Engine:
 
     async def _run_tasks(self) -> None:
         self._ended, self._due = asyncio.Event(), asyncio.Event()
-        self._queue: asyncio.Queue[list[Write] | None] = asyncio.Queue(self._concurrency * 2)
+        self._queue: asyncio.Queue[list[Write] | None] = asyncio.Queue()
+        self._runs_low = asyncio.Event()
         self._last_subscriber: str | None = None
         async with asyncio.TaskGroup() as group:
             group.create_task(self._feed())
@@ -141,7 +142,7 @@ class Engine:
         if not self._stopping:
             await self._hand_out(held)
         for _ in range(self._concurrency):
-            await self._queue.put(None)
+            self._queue.put_nowait(None)
 
     def _cut(self, rows: list[Stored]) -> int:
         """Return how many rows can be sent: the last subscriber may go on in the next page."""
@@ -158,10 +159,15 @@ class Engine:
             if bundle[0].subscriber_id == self._last_subscriber:
                 await self._queue.join()  # its first part has to be made before
             self._last_subscriber = bundle[0].subscriber_id
-            await self._queue.put(bundle)
+            self._queue.put_nowait(bundle)
+        while self._queue.qsize() > 2 * self._concurrency:
+            self._runs_low.clear()
+            await self._runs_low.wait()
 
     async def _work(self) -> None:
         while (bundle := await self._queue.get()) is not None:
+            if self._queue.qsize() <= 2 * self._concurrency:
+                self._runs_low.set()
             for writes in [bundle] if self._together else [[write] for write in bundle]:
                 if not self._stopping:
                     await self._make(writes)

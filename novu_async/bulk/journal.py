@@ -109,13 +109,21 @@ class Journal:
             self._db.execute("COMMIT")
 
     def _update(self, settled: Sequence[Settled]) -> None:
-        well = [(state, row_id) for row_id, state, failure in settled if failure is None]
+        well: dict[int, list[int]] = {}
+        for row_id, state, failure in settled:
+            if failure is None:
+                well.setdefault(state, []).append(row_id)
         ill = [
             (state, failure.reason, failure.detail, failure.retryable, row_id)
             for row_id, state, failure in settled
             if failure is not None
         ]
-        self._db.executemany("UPDATE rows SET state = ? WHERE id = ?", well)
+        for state, row_ids in well.items():
+            # one statement, because each one hands the interpreter's lock to and fro
+            self._db.execute(
+                "UPDATE rows SET state = ? WHERE id IN (SELECT value FROM json_each(?))",
+                (state, json.dumps(row_ids)),
+            )
         self._db.executemany(
             "UPDATE rows SET state = ?, reason = ?, detail = ?, retryable = ? WHERE id = ?", ill
         )

@@ -104,8 +104,8 @@ def _write_key(stored: Stored) -> tuple[tuple[str, str, str], bool]:
 
 
 def _make_token_write(key: tuple[str, str, str], part: list[Stored]) -> Write:
-    tokens = tuple(stored.row.token for stored in part if stored.row.token is not None)
-    return Write(key[0], key[1], key[2] or None, tuple(stored.id for stored in part), tokens)
+    tokens = tuple([stored.row.token for stored in part if stored.row.token is not None])
+    return Write(key[0], key[1], key[2] or None, tuple([stored.id for stored in part]), tokens)
 
 
 def _make_webhook_write(key: tuple[str, str, str], stored: Stored) -> Write:

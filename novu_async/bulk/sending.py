@@ -1,6 +1,6 @@
 """Making writes: which call each is, and what its answer says of each row."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -9,6 +9,7 @@ from novu_async._secrets import describe_tokens
 from novu_async.bulk.plan import Write
 from novu_async.bulk.reasons import NOT_READ_BACK, STILL_READ_BACK, Failure, explain
 from novu_async.bulk.records import Operation
+from novu_async.device_tokens import DeviceTokensResult
 from novu_async.errors import DeviceTokensNotStoredError, SubscriberNotFoundError
 from novu_async.models import ChannelSettingsDto
 
@@ -66,19 +67,22 @@ class Sender:
         await update(write.subscriber_id, _make_request(write))
         return Result(3)
 
-    async def _token_verb(self, write: Write) -> Any:
+    def _token_verb(self, write: Write) -> Awaitable[DeviceTokensResult]:
         tokens = self.subscribers.device_tokens
         where = (write.subscriber_id, write.provider_id, write.tokens)
         identifier = write.integration_identifier
+        verb: Awaitable[DeviceTokensResult]
         if self.operation == "replace":
-            return await tokens.replace(*where, integration_identifier=identifier)
-        if self.operation == "remove":
-            return await tokens.remove(*where, integration_identifier=identifier)
-        return await tokens.add(
-            *where,
-            integration_identifier=identifier,
-            on_missing_subscriber=self.on_missing_subscriber,
-        )
+            verb = tokens.replace(*where, integration_identifier=identifier)
+        elif self.operation == "remove":
+            verb = tokens.remove(*where, integration_identifier=identifier)
+        else:
+            verb = tokens.add(
+                *where,
+                integration_identifier=identifier,
+                on_missing_subscriber=self.on_missing_subscriber,
+            )
+        return verb
 
     def _partly(self, error: DeviceTokensNotStoredError) -> Result:
         """Fail the tokens that are missing; of a replace all, for it is one whole."""

@@ -150,3 +150,25 @@ async def test_an_error_of_the_source_is_raised(bulk: Bulk) -> None:
         await collect(bulk, io.BytesIO(b""))
     with pytest.raises(InvalidRequestError, match="window"):
         await collect(bulk, [], window=0)
+
+
+async def test_a_write_that_closing_cuts_off_keeps_others_of_its_subscriber_waiting(
+    novu: Novu, local: LocalNovu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server goes on with it: the next write for the subscriber waits, those of others not."""
+    local.faults.next("stall")
+    aftermath = asyncio.Event()
+    monkeypatch.setattr(novu._pipeline.clock, "sleep", lambda _: aftermath.wait(), raising=False)
+    async with aclosing(novu.bulk.stream([("u", "fcm", "a")])) as outcomes:
+        first = asyncio.ensure_future(anext(outcomes))
+        while not local.requests:
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+    add = novu.subscribers.device_tokens.add
+    following = asyncio.create_task(add("u", "fcm", "b"))
+    await add("another", "fcm", "c")
+    assert not following.done()
+    assert len(local.requests) == 2
+    aftermath.set()
+    assert (await following).device_tokens == ("b",)

@@ -18,7 +18,6 @@ from novu_async import (
     RateLimitError,
     RetryConfig,
     ServerError,
-    _retry,
 )
 from novu_async._endpoints import APPEND, DELETE, UPDATE
 from novu_async._pipeline import Pipeline
@@ -331,7 +330,7 @@ async def test_success_never_enters_tenacity(monkeypatch: pytest.MonkeyPatch) ->
     def explode(**_: Any) -> None:
         raise AssertionError("a controller was made")
 
-    monkeypatch.setattr(_retry, "AsyncRetrying", explode)
+    monkeypatch.setattr("tenacity.AsyncRetrying", explode)
     await script(reply())()
     await fail(script(reply(404)))
     with pytest.raises(AssertionError, match="a controller was made"):
