@@ -9,7 +9,7 @@ from functools import partial
 from types import EllipsisType
 from typing import Any
 
-from attrs import frozen
+from attrs import define, frozen
 
 from novu_async import _wire
 from novu_async._checks import check_idempotency_key
@@ -58,8 +58,24 @@ _AFTERMATH_SECONDS = 5.0
 
 _NOTHING = (None, None, None, None)
 
-Exchange = tuple[Request, float, Turn | None, float, Gate]
-"""A request, its timeout, its turn if it is a write, when the call must have ended, its gate."""
+
+@define(eq=False)
+class Exchange:
+    """A call on its way.
+
+    - `timeout`: seconds for each attempt; `patience`: seconds for all of them.
+    - `turn`: its turn at the subscriber, if it is a write.
+    - `started`: when its first attempt passed the gate; the line before it is not the server's
+      fault, and costs a call none of its patience.
+    """
+
+    request: Request
+    timeout: float
+    patience: float
+    turn: Turn | None
+    gate: Gate
+    started: float | None = None
+    attempts: int = 0
 
 
 def make_options(
@@ -168,26 +184,25 @@ class Pipeline:
         """
         self._transport.check_usable()
         timeout = self._timeout_of(options)
-        started = self.clock.monotonic()
         config = self.settings.retries if options.retries is ... else options.retries
         if config is not None and config.strategy == "none":
             config = None
         patience = timeout if config is None else config.backoff.max_elapsed_time / 1000
-        exchange = (request, timeout, turn, started + patience, self._gate_of(options))
+        exchange = Exchange(request, timeout, patience, turn, self._gate_of(options))
         if self.settings.observer is not None:
-            return await self._send_watched(self.settings.observer, exchange, config, started)
+            return await self._send_watched(self.settings.observer, exchange, config)
         try:
-            reply = await self._attempt(*exchange)
+            reply = await self._attempt(exchange)
         except CallError as error:
-            again = partial(self._attempt, *exchange)
-            reply = await self._go_on(error, lambda _: again(), config, started)
+            again = partial(self._attempt, exchange)
+            reply = await self._go_on(error, lambda _: again(), config, exchange)
         self._budget.earn()
         return reply
 
     async def _send_watched(
-        self, observer: Observer, exchange: Exchange, config: RetryConfig | None, started: float
+        self, observer: Observer, exchange: Exchange, config: RetryConfig | None
     ) -> Reply:
-        request = exchange[0]
+        request = exchange.request
         endpoint = request.endpoint
         call = make_call_info(endpoint.name, endpoint.method, endpoint.path, request.url)
 
@@ -195,7 +210,7 @@ class Pipeline:
             info = AttemptInfo(call, number)
             with observer.attempt(info):
                 try:
-                    reply = await self._attempt(*exchange)
+                    reply = await self._attempt(exchange)
                 except APIError as error:
                     info.status_code = error.status_code
                     raise
@@ -206,7 +221,7 @@ class Pipeline:
             try:
                 reply = await attempt(1)
             except CallError as error:
-                reply = await self._go_on(error, attempt, config, started)
+                reply = await self._go_on(error, attempt, config, exchange)
         self._budget.earn()
         return reply
 
@@ -215,27 +230,28 @@ class Pipeline:
         error: CallError,
         attempt: Callable[[int], Awaitable[Reply]],
         config: RetryConfig | None,
-        started: float,
+        exchange: Exchange,
     ) -> Reply:
         """Retry a call whose first attempt failed, or raise its error."""
         if config is None or not is_retried(error, config):
             # what the API refuses is for the caller to handle, and may be no surprise
             refused = isinstance(error, APIError) and not isinstance(error, ServerError)
-            self._log_end(error, logging.INFO if refused else logging.WARNING)
+            self._log_end(error, exchange, logging.INFO if refused else logging.WARNING)
             raise error
+        now = self.clock.monotonic()
         try:
             return await retry(
                 error,
                 attempt,
                 config,
-                started=started,
+                started=now if exchange.started is None else exchange.started,
                 monotonic=self.clock.monotonic,
                 sleep=self._sleep,
                 budget=self._budget,
                 on_retry=self._will_retry,
             )
         except CallError as last:
-            self._log_end(last, logging.WARNING)
+            self._log_end(last, exchange, logging.WARNING)
             raise
 
     async def _sleep(self, seconds: float) -> None:
@@ -273,39 +289,41 @@ class Pipeline:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    async def _attempt(
-        self, request: Request, timeout: float, turn: Turn | None, deadline: float, gate: Gate
-    ) -> Reply:
-        paced = request.endpoint.paced
+    async def _attempt(self, exchange: Exchange) -> Reply:
+        request, gate, paced = exchange.request, exchange.gate, exchange.request.endpoint.paced
         if paced and not gate.enter():
-            await self._wait_at(gate, request, deadline)
+            await self._wait_at(gate, exchange)
+        if exchange.started is None:
+            exchange.started = self.clock.monotonic()
+        exchange.attempts += 1
         try:
-            reply = await self._exchange(request, timeout, turn)
+            reply = await self._exchange(request, exchange.timeout, exchange.turn)
         except BaseException:
             if paced:
                 gate.lost()
-            self._log_attempt(request, "no answer")
+            self._log_attempt(exchange, None)
             raise
         error = _wire.read_error(request, reply, self.clock.wall())
         if paced:
             stop = (error.retry_after or 1.0) if isinstance(error, RateLimitError) else None
             gate.observe(reply.headers, stop, succeeded=error is None)
-        self._log_attempt(request, reply.status)
+        self._log_attempt(exchange, reply.status)
         if error is not None:
             raise error
         return reply
 
-    async def _wait_at(self, gate: Gate, request: Request, deadline: float) -> None:
+    async def _wait_at(self, gate: Gate, exchange: Exchange) -> None:
         """Wait for a token; raise where a 429 stops the gate for longer than the call may take."""
         passed = False
         while not passed:
-            stop = gate.stopped_for
-            if self.clock.monotonic() + stop > deadline and not self._background:
+            stop, now = gate.stopped_for, self.clock.monotonic()
+            elapsed = 0.0 if exchange.started is None else now - exchange.started
+            if elapsed + stop > exchange.patience and not self._background:
                 raise RateLimitError(
                     f"not sent: an earlier answer asked to wait, for another {stop:.0f} s",
                     status_code=429,
                     retry_after=stop,
-                    request=request.info,
+                    request=exchange.request.info,
                 )
             passed = await gate.wait(background=self._background)
 
@@ -361,9 +379,30 @@ class Pipeline:
     def _will_retry(self, error: CallError, wait: float) -> None:
         logger.debug("%s; next attempt in %.2f s", error, wait)
 
-    def _log_end(self, error: CallError, level: int) -> None:
-        logger.log(level, "gave up: %s", error, extra={"novu_attempts": error.attempts})
+    def _log_end(self, error: CallError, exchange: Exchange, level: int) -> None:
+        status = error.status_code if isinstance(error, APIError) else None
+        extra = _extra(exchange.request.endpoint, status, novu_attempts=error.attempts)
+        logger.log(level, "gave up: %s", error, extra=extra)
 
-    def _log_attempt(self, request: Request, outcome: object) -> None:
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s %s: %s", request.info.method, request.info.path, outcome)
+    def _log_attempt(self, exchange: Exchange, status: int | None) -> None:
+        if not logger.isEnabledFor(logging.DEBUG):
+            return
+        request = exchange.request
+        logger.debug(
+            "%s %s: %s",
+            request.info.method,
+            request.info.path,
+            status or "no answer",
+            extra=_extra(request.endpoint, status, novu_attempt=exchange.attempts),
+        )
+
+
+def _extra(endpoint: Endpoint, status: int | None, **more: int) -> dict[str, Any]:
+    """Return what a record of the log has beside its text: nothing that names a subscriber."""
+    return {
+        "novu_operation": endpoint.name,
+        "novu_method": endpoint.method,
+        "novu_url_template": endpoint.path,
+        "novu_status_code": status,
+        **more,
+    }

@@ -36,7 +36,8 @@ class BackoffStrategy:
     The n-th wait is random between zero and `initial_interval * exponent ** (n - 1)`, at most
     `max_interval`. With `jitter_ms` it is that interval itself plus up to `jitter_ms`. A
     Retry-After of the server wins over both. A call gives up when the next wait would end more
-    than `max_elapsed_time` after its start.
+    than `max_elapsed_time` after it was first sent; what it waits before that, behind other writes
+    for its subscriber and for the rate limit, does not count.
     """
 
     initial_interval: float
@@ -149,7 +150,7 @@ async def retry(
     """Go on with a call whose first attempt failed.
 
     `attempt` is given its number, from 2 on; `started` is the monotonic time at which the call
-    began. Raises the last error, with what was tried in its notes and the number of attempts on it.
+    was first sent. Raises the last error, with what was tried in its notes and the number of attempts on it.
     """
     from tenacity import AsyncRetrying, retry_if_exception  # most programs never come here
 

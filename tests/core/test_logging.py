@@ -49,6 +49,28 @@ async def test_each_attempt_is_a_record_at_debug(caplog: pytest.LogCaptureFixtur
     assert records(caplog, logging.WARNING) == []
 
 
+async def test_records_have_fields_to_search_by(caplog: pytest.LogCaptureFixture) -> None:
+    """Each attempt, and giving up, with the endpoint's template in place of the id."""
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(NovuError):
+        await script(reply(503), APIConnectionError("lost"), retries=FAST)()
+    shared = {
+        "novu_operation": "append",
+        "novu_method": "PATCH",
+        "novu_url_template": "/v1/subscribers/{subscriber_id}/credentials",
+    }
+    fields = [
+        {name: value for name, value in vars(record).items() if name.startswith("novu_")}
+        for record in caplog.records
+        if hasattr(record, "novu_operation")
+    ]
+    assert fields == [
+        {**shared, "novu_status_code": 503, "novu_attempt": 1},
+        {**shared, "novu_status_code": None, "novu_attempt": 2},
+        {**shared, "novu_status_code": None, "novu_attempts": 2},
+    ]
+
+
 async def test_giving_up_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     """One WARNING for a call that failed in the end, with what `str()` of its error says."""
     caplog.set_level(logging.INFO)

@@ -144,6 +144,18 @@ async def test_a_short_stop_is_waited_for(options: Any) -> None:
     assert call.clock.now == 1020
 
 
+async def test_the_line_at_the_gate_costs_no_patience() -> None:
+    """Of many calls the last ones wait for long to be sent; a failure is retried all the same."""
+    limit = {"RateLimit_Limit": "1", "RateLimit_Policy": "1;w=60;burst=1"}
+    answer = reply(RateLimit_Remaining="0", **limit)
+    call = script(answer, reply(503, Retry_After="1", RateLimit_Remaining="0", **limit), answer)
+    await call()
+    began = call.clock.now
+    await call(retries=within(50_000))
+    assert call.clock.now - began > 50
+    assert len(call.transport.sent) == 3
+
+
 async def test_background_work_waits_for_the_end_of_any_stop() -> None:
     """A bulk registration has no deadline: it goes on when the server allows."""
     call = script(reply(429, Retry_After="86400"), reply())
