@@ -150,7 +150,8 @@ async def retry(
     """Go on with a call whose first attempt failed.
 
     `attempt` is given its number, from 2 on; `started` is the monotonic time at which the call
-    was first sent. Raises the last error, with what was tried in its notes and the number of attempts on it.
+    was first sent. Raises the last error, with what was tried in its notes and the number of
+    attempts on it.
     """
     from tenacity import AsyncRetrying, retry_if_exception  # most programs never come here
 
