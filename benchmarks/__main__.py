@@ -22,15 +22,18 @@ NAMES = (
     "startup",
     "scaling",
 )
+_BY_HAND = "findings"
+"""The section of RESULTS.md that no benchmark writes: what profiles showed, and what came of it."""
+
 _HERE = Path(__file__).parent
 _RESULTS = _HERE / "RESULTS.md"
 _PLOTS = _HERE / "plots"
 _VERSIONS = ("novu-async", "aiohttp", "httpx", "novu-py", "novu", "orjson", "uvloop")
 _HEAD = """# Benchmarks
 
-Written by `scripts/bench`; every figure is of one of its runs. Speeds differ between machines and
-with what else they do; compare the figures of one table with each other. `scripts/bench NAME` runs
-one benchmark again and replaces its section.
+Written by `scripts/bench`, all but the last section; every figure is of one of its runs. Speeds
+differ between machines and with what else they do; compare the figures of one table with each
+other. `scripts/bench NAME` runs one benchmark again and replaces its section.
 """
 
 
@@ -71,7 +74,7 @@ def _write(name: str, section: Section, tables: list[Table]) -> None:
         parts.append(f"![{section.title}](plots/{name}.png)\n")
     old = _read_sections()
     old[name] = "\n".join(parts)
-    texts = [f"<!-- {key} -->\n{old[key]}" for key in NAMES if key in old]
+    texts = [f"<!-- {key} -->\n{old[key]}" for key in (*NAMES, _BY_HAND) if key in old]
     _RESULTS.write_text("\n".join([_HEAD, *texts]))
 
 
