@@ -9,8 +9,9 @@ from attrs import define, evolve, field
 from novu_async import _endpoints
 from novu_async._channels import Channel, Target, parse_channels
 from novu_async._endpoints import Endpoint
+from novu_async._options import AS_CLIENT
 from novu_async._ordering import Turn
-from novu_async._pipeline import AS_CLIENT, Pipeline
+from novu_async._pipeline import Pipeline
 from novu_async._reading import Reader
 from novu_async._wire import Reply, Request
 from novu_async.errors import CallError, DeviceTokensNotStoredError, NovuError

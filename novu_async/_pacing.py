@@ -227,13 +227,16 @@ class Gate:
 
     def _room(self, now: float) -> int:
         """Return how many requests may be in flight: few while the bucket's state is not known."""
-        known = self._answered and (not self._rate or now - self._heard < _OUTDATED_SECONDS)
+        if self._rate:
+            known = now - self._heard < _OUTDATED_SECONDS
+        else:
+            known = self._answered and not self._stopped_until  # a 429 that says nothing of a limit
         return self._most if known else min(self._most, _POLITE)
 
     def _take(self, now: float) -> bool:
-        if self._stopped_until:
-            if now < self._stopped_until:
-                return False
+        if now < self._stopped_until:
+            return False
+        if self._rate or now - self._rejected >= _CALM_SECONDS:
             self._stopped_until = 0.0
         if self._in_flight >= self._room(now):
             return False

@@ -6,15 +6,15 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from types import EllipsisType
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define
 
 from novu_async import _wire
 from novu_async._checks import check_idempotency_key
 from novu_async._clock import Clock
 from novu_async._endpoints import Endpoint
+from novu_async._options import AS_CLIENT, Options
 from novu_async._ordering import Ordering, Turn
 from novu_async._pacing import Gate
 from novu_async._retry import RetryBudget, RetryConfig, is_retried, retry
@@ -40,23 +40,11 @@ logger = logging.getLogger("novu_async")
 logger.addHandler(logging.NullHandler())
 
 
-@frozen(kw_only=True)
-class Options:
-    """What a single call does differently from its client; `...` means "as the client"."""
-
-    retries: RetryConfig | EllipsisType | None = ...
-    timeout: float | None = None
-    server_url: str | None = None
-    http_headers: Mapping[str, str] | None = None
-    idempotency_key: str | None = None
-
-
-AS_CLIENT = Options()
-
 _AFTERMATH_SECONDS = 5.0
 """How long a server may work on a write after its connection was closed."""
 
-_NOTHING = (None, None, None, None)
+_GIVEN_UP = (RateLimitError, ServerError)
+"""Errors that are no answer to the call, and so no refusal either."""
 
 
 @define(eq=False)
@@ -76,25 +64,7 @@ class Exchange:
     gate: Gate
     started: float | None = None
     attempts: int = 0
-
-
-def make_options(
-    retries: RetryConfig | EllipsisType | None,
-    timeout: float | None,
-    server_url: str | None,
-    http_headers: Mapping[str, str] | None,
-    idempotency_key: str | None,
-) -> Options:
-    """Collect the keywords that every call takes."""
-    if retries is ... and (timeout, server_url, http_headers, idempotency_key) == _NOTHING:
-        return AS_CLIENT
-    return Options(
-        retries=retries,
-        timeout=timeout,
-        server_url=server_url,
-        http_headers=http_headers,
-        idempotency_key=idempotency_key,
-    )
+    last_error: CallError | None = None
 
 
 class Pipeline:
@@ -209,10 +179,12 @@ class Pipeline:
         async def attempt(number: int) -> Reply:
             info = AttemptInfo(call, number)
             with observer.attempt(info):
+                sent = exchange.attempts
                 try:
                     reply = await self._attempt(exchange)
                 except APIError as error:
-                    info.status_code = error.status_code
+                    if exchange.attempts > sent:
+                        info.status_code = error.status_code
                     raise
                 info.status_code = reply.status
                 return reply
@@ -235,10 +207,12 @@ class Pipeline:
         """Retry a call whose first attempt failed, or raise its error."""
         if config is None or not is_retried(error, config):
             # what the API refuses is for the caller to handle, and may be no surprise
-            refused = isinstance(error, APIError) and not isinstance(error, ServerError)
-            self._log_end(error, exchange, logging.INFO if refused else logging.WARNING)
+            gave_up = not isinstance(error, APIError) or isinstance(error, _GIVEN_UP)
+            error.attempts = exchange.attempts
+            self._log_end(error, exchange, logging.WARNING if gave_up else logging.INFO)
             raise error
         now = self.clock.monotonic()
+        exchange.last_error = error
         try:
             return await retry(
                 error,
@@ -248,11 +222,14 @@ class Pipeline:
                 monotonic=self.clock.monotonic,
                 sleep=self._sleep,
                 budget=self._budget,
-                on_retry=self._will_retry,
+                on_retry=partial(self._will_retry, exchange),
             )
         except CallError as last:
+            last.attempts = exchange.attempts
             self._log_end(last, exchange, logging.WARNING)
             raise
+        finally:
+            exchange.last_error = None  # its traceback refers to frames that refer to this
 
     async def _sleep(self, seconds: float) -> None:
         """Wait before a retry, unless the client is closed meanwhile."""
@@ -293,11 +270,14 @@ class Pipeline:
         request, gate, paced = exchange.request, exchange.gate, exchange.request.endpoint.paced
         if paced and not gate.enter():
             await self._wait_at(gate, exchange)
+        timeout, now = exchange.timeout, self.clock.monotonic()
         if exchange.started is None:
-            exchange.started = self.clock.monotonic()
+            exchange.started = now
+        else:
+            timeout = min(timeout, exchange.started + exchange.patience - now)
         exchange.attempts += 1
         try:
-            reply = await self._exchange(request, exchange.timeout, exchange.turn)
+            reply = await self._exchange(request, timeout, exchange.turn)
         except BaseException:
             if paced:
                 gate.lost()
@@ -305,15 +285,28 @@ class Pipeline:
             raise
         error = _wire.read_error(request, reply, self.clock.wall())
         if paced:
-            stop = (error.retry_after or 1.0) if isinstance(error, RateLimitError) else None
-            gate.observe(reply.headers, stop, succeeded=error is None)
+            gate.observe(reply.headers, _stop_of(error), succeeded=error is None)
         self._log_attempt(exchange, reply.status)
         if error is not None:
             raise error
         return reply
 
     async def _wait_at(self, gate: Gate, exchange: Exchange) -> None:
-        """Wait for a token; raise where a 429 stops the gate for longer than the call may take."""
+        """Wait for a token; raise where a 429 stops the gate for longer than the call may take.
+
+        A call that was sent before has so much time only until it gives up, with its last error.
+        """
+        if exchange.last_error is None or exchange.started is None or self._background:
+            await self._wait_in_line(gate, exchange)
+            return
+        left = exchange.started + exchange.patience - self.clock.monotonic()
+        try:
+            async with asyncio.timeout(left):
+                await self._wait_in_line(gate, exchange)
+        except TimeoutError:
+            raise exchange.last_error from None
+
+    async def _wait_in_line(self, gate: Gate, exchange: Exchange) -> None:
         passed = False
         while not passed:
             stop, now = gate.stopped_for, self.clock.monotonic()
@@ -376,12 +369,14 @@ class Pipeline:
         if is_plain_http(server_url):
             logger.warning("the API key is sent in clear text to %s: use https", server_url)
 
-    def _will_retry(self, error: CallError, wait: float) -> None:
-        logger.debug("%s; next attempt in %.2f s", error, wait)
+    def _will_retry(self, exchange: Exchange, error: CallError, wait: float) -> None:
+        exchange.last_error = error
+        if logger.isEnabledFor(logging.DEBUG):
+            extra = _extra_of(exchange, error, novu_wait=wait)
+            logger.debug("%s; next attempt in %.2f s", error, wait, extra=extra)
 
     def _log_end(self, error: CallError, exchange: Exchange, level: int) -> None:
-        status = error.status_code if isinstance(error, APIError) else None
-        extra = _extra(exchange.request.endpoint, status, novu_attempts=error.attempts)
+        extra = _extra_of(exchange, error, novu_attempts=error.attempts)
         logger.log(level, "gave up: %s", error, extra=extra)
 
     def _log_attempt(self, exchange: Exchange, status: int | None) -> None:
@@ -397,7 +392,19 @@ class Pipeline:
         )
 
 
-def _extra(endpoint: Endpoint, status: int | None, **more: int) -> dict[str, Any]:
+def _stop_of(error: APIError | None) -> float | None:
+    """Return for how many seconds an answer asks the whole client to wait."""
+    if not isinstance(error, RateLimitError):
+        return None
+    return 1.0 if error.retry_after is None else error.retry_after
+
+
+def _extra_of(exchange: Exchange, error: CallError, **more: float) -> dict[str, Any]:
+    status = error.status_code if isinstance(error, APIError) else None
+    return _extra(exchange.request.endpoint, status, **more)
+
+
+def _extra(endpoint: Endpoint, status: int | None, **more: float) -> dict[str, Any]:
     """Return what a record of the log has beside its text: nothing that names a subscriber."""
     return {
         "novu_operation": endpoint.name,

@@ -4,7 +4,8 @@ import random
 from typing import Any
 
 from novu_async import _endpoints, _json
-from novu_async._pipeline import AS_CLIENT, Options, Pipeline
+from novu_async._options import AS_CLIENT, Options
+from novu_async._pipeline import Pipeline
 from novu_async._wire import Reply
 from novu_async.errors import APIConnectionError, ErrorDto, NovuError
 

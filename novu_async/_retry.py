@@ -6,10 +6,10 @@ own, because one that is shared between tasks mixes up their errors.
 
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import field, frozen
-from attrs.validators import in_
+from attrs import Attribute, field, frozen
+from attrs.validators import and_, ge, in_, instance_of, optional
 
 from novu_async.errors import (
     APIConnectionError,
@@ -25,8 +25,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LEAST_ASKED = 0.5
+"""A server that asks for a shorter wait, in seconds, must not be asked again without end."""
+
 _CONFLICT = 409
 _TOO_MANY = 429
+
+
+def _not_negative(_: object, attribute: "Attribute[float]", value: Any) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not value >= 0:
+        raise ValueError(f"{attribute.name} must be a number from 0, not {value!r}")
 
 
 @frozen
@@ -40,20 +49,15 @@ class BackoffStrategy:
     for its subscriber and for the rate limit, does not count.
     """
 
-    initial_interval: float
-    max_interval: float
-    exponent: float
-    max_elapsed_time: float
-    jitter_ms: float | None = field(default=None)
-
-    @jitter_ms.validator
-    def _check_jitter(self, _: object, value: float | None) -> None:
-        if value is not None and value < 0:
-            raise ValueError("jitter_ms must be >= 0")
+    initial_interval: float = field(validator=_not_negative)
+    max_interval: float = field(validator=_not_negative)
+    exponent: float = field(validator=_not_negative)
+    max_elapsed_time: float = field(validator=_not_negative)
+    jitter_ms: float | None = field(default=None, validator=optional(_not_negative))
 
 
-def _as_codes(codes: Iterable[object] | None) -> list[str] | None:
-    return [str(code) for code in codes or ()] or None
+def _as_codes(codes: Iterable[object] | str | None) -> list[str] | None:
+    return [str(code) for code in ([codes] if isinstance(codes, str) else codes or ())] or None
 
 
 @frozen
@@ -65,17 +69,25 @@ class RetryConfig:
     - `status_codes_override`: statuses such as `["429", "5XX"]` in place of the usual ones: 408,
       409 with a Retry-After, 425, 429, 500, 502, 503, 504.
     - `max_attempts`: how often a call is sent in all; None leaves it to `max_elapsed_time`. Where
-      the server itself asks to wait (409 or 429 with a Retry-After), only the time counts.
+      the server itself asks to wait half a second or more (409 or 429 with a Retry-After), only
+      the time counts.
 
     In an outage one client makes at most one retry for each call and a hundred more in all, until
     calls succeed again.
     """
 
     strategy: str = field(validator=in_(("backoff", "none")))
-    backoff: BackoffStrategy
+    backoff: BackoffStrategy = field()
     retry_connection_errors: bool = True
     status_codes_override: list[str] | None = field(default=None, converter=_as_codes)
-    max_attempts: int | None = None
+    max_attempts: int | None = field(
+        default=None, validator=optional(and_(instance_of(int), ge(1)))
+    )
+
+    @backoff.validator
+    def _check_backoff(self, _: object, value: object) -> None:
+        if self.strategy == "backoff" and not isinstance(value, BackoffStrategy):
+            raise TypeError(f"backoff must be a BackoffStrategy, not {type(value).__name__}")
 
 
 DEFAULT_RETRIES = RetryConfig("backoff", BackoffStrategy(500, 30_000, 2.0, 120_000), True, None, 10)
@@ -202,7 +214,7 @@ async def retry(
     try:
         return await controller(one_attempt)
     except CallError as error:
-        error.attempts = len(tried) + 1
+        error.attempts = len(tried) + (error not in tried)  # the last one again: out of time
         if tried:
             error.may_have_applied |= any(earlier.may_have_applied for earlier in tried)
             seconds = monotonic() - started
@@ -217,7 +229,7 @@ def _error_of(state: "RetryCallState") -> BaseException | None:
 def _asks_to_wait(error: BaseException | None) -> bool:
     if not isinstance(error, APIError) or error.status_code not in (_CONFLICT, _TOO_MANY):
         return False
-    return bool(error.retry_after)
+    return (error.retry_after or 0.0) >= _LEAST_ASKED
 
 
 def _matches(status_code: int, code: str) -> bool:

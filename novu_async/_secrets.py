@@ -1,6 +1,7 @@
 """Short stand-ins for secrets, so that messages, logs and reprs never hold one."""
 
 import hashlib
+import html
 import json
 from collections.abc import Iterable
 from typing import NoReturn
@@ -53,7 +54,7 @@ def redact_start(text: str, secrets: Iterable[str], length: int) -> str:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Replace every secret in a text, as it is and as JSON writes it, by its fingerprint.
+    """Replace every secret in a text, as it is and as JSON or HTML writes it, by its fingerprint.
 
     The longest go first, so that a token which is part of another one leaves nothing behind.
     What is shorter than six characters is no secret, and replacing it would garble the text.
@@ -63,6 +64,8 @@ def redact(text: str, secrets: Iterable[str]) -> str:
             secret,
             json.dumps(secret)[1:-1],
             json.dumps(secret, ensure_ascii=False)[1:-1],
+            secret.replace("/", "\\/"),
+            html.escape(secret),
         }:
             text = text.replace(form, fingerprint(secret))
     return text

@@ -98,15 +98,21 @@ def make_settings(
         timeout=_check_positive(timeout, "timeout"),
         max_connections=_check_count(max_connections, "max_connections"),
         max_reply_bytes=_check_count(max_reply_bytes, "max_reply_bytes"),
-        proxy=_check_proxy(proxy) or (_find_proxy(url) if trust_env else None),
+        proxy=_check_proxy(proxy or (_find_proxy(url) if trust_env else None)),
         ssl=_check_type(ssl, (bool, ssl_module.SSLContext), "ssl"),
-        session=session,
+        session=_check_has(session, "session", "an aiohttp.ClientSession", "request", "closed"),
         headers=merge_headers(_make_headers(key), _of_client(check_headers, headers, "headers")),
         retries=DEFAULT_RETRIES if retries is ... else check_retries(retries),
         share=_check_share(share),
         confirm_after=confirm_after and _check_positive(confirm_after, "confirm_after"),
-        observer=observer,
+        observer=_check_has(observer, "observer", "an Observer", "call", "attempt"),
     )
+
+
+def _check_has(value: T, name: str, what: str, *attributes: str) -> T:
+    if value is not None and not all(hasattr(value, attribute) for attribute in attributes):
+        raise ConfigurationError(f"{name} must be {what}, not a {type(value).__name__}")
+    return value
 
 
 def _check_share(share: float) -> float:
@@ -251,7 +257,15 @@ def _find_key(api_key: str | Callable[[], str | None] | None, environ: Mapping[s
 
 
 def _check_proxy(proxy: str | None) -> str | None:
-    if proxy is not None and not re.match(r"https?://[^/\s]", str(proxy)):
+    if proxy is None:
+        return None
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.scheme in ("http", "https") and parts.hostname
+        _ = parts.port
+    except (ValueError, TypeError, AttributeError):
+        usable = False
+    if not usable or re.search(r"\s", proxy):
         raise ConfigurationError("proxy must look like http://proxy.example:8080")
     return proxy
 
@@ -261,7 +275,8 @@ def _find_proxy(url: str) -> str | None:
     if parts.hostname is None or proxy_bypass(parts.hostname):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    found = proxies.get(parts.scheme) or proxies.get("all")
+    return found if not found or "://" in found else f"http://{found}"
 
 
 def _check_positive(value: object, name: str) -> float:

@@ -2,6 +2,7 @@
 
 aiohttp                                       here
 ClientConnectorError, ConnectionTimeoutError  APIConnectionError / APITimeoutError, not applied
+ClientHttpProxyError                          ConfigurationError (4xx) / APIConnectionError
 ServerTimeoutError, TimeoutError              APITimeoutError, may have been applied
 ServerDisconnectedError, reset, cut-off body  APIConnectionError, may have been applied
 an answer that is not HTTP                    APIConnectionError, may have been applied
@@ -10,6 +11,7 @@ InvalidURL and its like                       InvalidRequestError
 
 import asyncio
 import sys
+import time
 import warnings
 from typing import Any
 
@@ -23,10 +25,10 @@ from novu_async._wire import Reply, Request
 from novu_async.errors import (
     APIConnectionError,
     APITimeoutError,
-    CallError,
     ClientClosedError,
     ConfigurationError,
     InvalidRequestError,
+    NovuError,
     ReplyTooLargeError,
 )
 
@@ -35,6 +37,9 @@ _IDLE_SECONDS = 30.0
 
 _NOT_RESENT_BY_AIOHTTP = frozenset({"PATCH", "POST"})
 """aiohttp itself sends the other methods again when their connection is dropped."""
+
+_LEAST_SECONDS = 0.001
+"""What an exchange may take, where next to nothing is left: zero would mean no limit."""
 
 _JSON = "application/json"
 
@@ -61,10 +66,11 @@ class Transport:
     async def send(self, request: Request, timeout: float) -> Reply:
         """Send once and read the whole answer, within `timeout` seconds.
 
-        A kept connection that the server closes just as it is used is replaced at once by another
-        one: the requests of this package may be sent twice.
+        A connection that is closed before the answer begins, as a kept one may be just as it is
+        used, is replaced at once by another one: the requests of this package may be sent twice.
         """
         failure: Exception
+        began = time.monotonic()
         for is_last in (request.endpoint.method not in _NOT_RESENT_BY_AIOHTTP, True):
             session = self._session if self._session is not None else self._open_session()
             try:
@@ -87,6 +93,7 @@ class Transport:
                 failure = error
             if is_last or not _is_dropped(failure):
                 break
+            timeout -= time.monotonic() - began
         try:
             # outside of `except`, so that no __context__ keeps what _without_headers drops
             raise _translate(failure, request, timeout) from _without_headers(failure)
@@ -117,6 +124,7 @@ class Transport:
             await session.close()
 
     def _client_timeout(self, timeout: float) -> aiohttp.ClientTimeout:
+        timeout = max(timeout, _LEAST_SECONDS)
         made = self._timeouts.get(timeout)
         if made is None:
             self._timeouts.clear()
@@ -139,14 +147,15 @@ class Transport:
                 "auto_decompress": True,
             }
             return self._session
-        self._session_headers = settings.headers
+        # a session's headers go to its proxy too, where they are none of the API's business
+        self._session_headers = settings.headers if settings.proxy is None else None
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=settings.max_connections,
                 keepalive_timeout=_IDLE_SECONDS,
                 ssl=settings.ssl,
             ),
-            headers=settings.headers,
+            headers=self._session_headers,
             proxy=settings.proxy,
             # answers set no cookies that a client would want to send back
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -197,7 +206,7 @@ def _within(body: bytes, limit: int) -> bytes:
 
 def _is_dropped(error: Exception) -> bool:
     """Tell whether a connection that was open ended before the answer began."""
-    if isinstance(error, aiohttp.ClientConnectorError | TimeoutError):
+    if isinstance(error, aiohttp.ClientConnectorError | TimeoutError) or _has_begun(error):
         return False
     return isinstance(
         error,
@@ -207,14 +216,22 @@ def _is_dropped(error: Exception) -> bool:
     )
 
 
-def _translate(
-    error: Exception, request: Request, timeout: float
-) -> CallError | InvalidRequestError:
+def _has_begun(error: Exception) -> bool:
+    """Tell whether an answer ended among its headers: the error quotes them."""
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
+
+
+def _translate(error: Exception, request: Request, timeout: float) -> NovuError:
     where = f"{request.info.method} {request.info.path}"
     if isinstance(error, aiohttp.InvalidURL):
         return InvalidRequestError(f"{where} is not a URL that can be sent")
     if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
         return InvalidRequestError(f"{where} cannot be sent: {error}")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        said = f"the proxy answered {error.status} and did not connect"
+        if error.status < 500:
+            return ConfigurationError(f"{said}: check proxy, with its user and password")
+        return APIConnectionError(said, request=request.info)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return APITimeoutError(f"no connection within {timeout:g} s", request=request.info)
     if isinstance(error, TimeoutError):
@@ -233,6 +250,8 @@ def _translate(
 
 
 def _describe(error: Exception) -> str:
+    if _has_begun(error):
+        return "the answer ended among its headers"
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         # what follows quotes the answer, which may echo the key
         return f"the answer is not HTTP ({_one_line(error.message.partition(':')[0])})"
@@ -244,8 +263,9 @@ def _one_line(text: str) -> str:
 
 
 def _without_headers(error: Exception) -> Exception | None:
-    # these carry the request's headers, and with them the key
-    return None if isinstance(error, aiohttp.ClientResponseError) else error
+    # these carry the headers of the request or of the answer, and with them the key
+    quotes = isinstance(error, aiohttp.ClientResponseError) or _has_begun(error)
+    return None if quotes else error
 
 
 def _no_loop() -> str:

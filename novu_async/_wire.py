@@ -4,6 +4,7 @@ Nothing here waits, sends or knows the time, so every rule about answers can be 
 one place.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC
@@ -16,7 +17,7 @@ from attrs import define, field
 
 from novu_async import _json
 from novu_async._endpoints import MAX_BODY_BYTES, Endpoint
-from novu_async._secrets import redact_start
+from novu_async._secrets import redact, redact_start
 from novu_async.errors import (
     APIError,
     AuthenticationError,
@@ -37,7 +38,7 @@ from novu_async.errors import (
 )
 from novu_async.providers import nearest_provider
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _MAX_MESSAGE = 500
 _MAX_KEPT_BODY = 10_000
 _MAX_ERROR_BODY = 2 * MAX_BODY_BYTES
@@ -104,14 +105,14 @@ def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
     status, secrets = reply.status, _secrets(request)
     data = _parse_error_body(reply.body)
     cls = _error_class(status, data)
-    text = redact_start(reply.body.decode("utf-8-sig", "replace"), secrets, _MAX_ERROR_BODY)
+    text, clean = _redact_body(reply.body, data, secrets)
     message = _as_one_line(_message(status, data, reply))
     error = cls(
         redact_start(message, secrets, _MAX_MESSAGE) + _hint(cls, request),
         status_code=status,
-        headers={name.lower(): value for name, value in reply.headers.items()},
+        headers=_redact_headers(reply.headers, secrets),
         body=text[:_MAX_KEPT_BODY],
-        data=_parse_error_body(text),
+        data=clean,
         retry_after=parse_retry_after(reply.headers, now),
         request=request.info,
         may_have_applied=status >= 500 or status < 300 or status == HTTPStatus.REQUEST_TIMEOUT,
@@ -125,6 +126,29 @@ def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
     return error
 
 
+def _redact_body(
+    body: bytes, data: dict[str, Any], secrets: list[str]
+) -> tuple[str, dict[str, Any]]:
+    """Return the text of an error and what it says, both without secrets.
+
+    JSON can write one text in many ways; written anew, it has only those that are known.
+    """
+    text = redact_start(body.decode("utf-8-sig", "replace"), secrets, _MAX_ERROR_BODY)
+    written = json.dumps(data, ensure_ascii=False)
+    clean = redact(written, secrets)
+    if clean == written:
+        return text, data
+    return clean, _json.parse_object(clean) or {}
+
+
+def _redact_headers(headers: Mapping[str, str], secrets: list[str]) -> dict[str, str]:
+    together = "\n".join(headers.values())
+    echoes = redact(together, secrets) != together  # hardly ever, and dear to look for in each
+    return {
+        name.lower(): redact(value, secrets) if echoes else value for name, value in headers.items()
+    }
+
+
 def _anothers_replay(request: Request, reply: Reply) -> APIError | None:
     """Refuse a stored answer about another subscriber: the API ignores the path of a key."""
     if reply.headers.get("idempotency-replay") != "true":
@@ -136,7 +160,7 @@ def _anothers_replay(request: Request, reply: Reply) -> APIError | None:
     error = IdempotencyKeyReusedError(
         "the idempotency key was used for another subscriber: nothing was written",
         status_code=reply.status,
-        headers=reply.headers,
+        headers=_redact_headers(reply.headers, _secrets(request)),
         request=request.info,
     )
     error.replayed = True

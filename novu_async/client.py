@@ -11,8 +11,9 @@ from novu_async._checks import check_new_subscriber_id, check_subscriber_id
 from novu_async._clock import Clock
 from novu_async._converter import parse_subscriber
 from novu_async._endpoints import CREATE_SUBSCRIBER
+from novu_async._options import AS_CLIENT
 from novu_async._pacing import RateLimit
-from novu_async._pipeline import AS_CLIENT, Pipeline
+from novu_async._pipeline import Pipeline
 from novu_async._reading import Reader
 from novu_async._retry import RetryConfig
 from novu_async._secrets import refuse_copy

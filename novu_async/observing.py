@@ -37,8 +37,8 @@ class Observer:
     """Base class of what is given to `Novu(observer=...)`.
 
     Each method returns a context manager that is entered before and left after what it is about,
-    with the exception if there was one. It runs in the event loop and should return quickly; what
-    it raises fails the call.
+    with the exception if there was one, which it must not suppress. It runs in the event loop and
+    should return quickly; what it raises fails the call.
     """
 
     def call(self, call: CallInfo) -> AbstractContextManager[object]:
@@ -53,4 +53,7 @@ class Observer:
 def make_call_info(operation: str, method: str, url_template: str, url: str) -> CallInfo:
     """Describe a call by its endpoint and the server of its URL."""
     parts = urlsplit(url)
-    return CallInfo(operation, method, url_template, parts.hostname or "", parts.port)
+    # what stands before the endpoint's own path is the prefix of the server's URL
+    prefix = "/".join(parts.path.split("/")[: -url_template.count("/")])
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    return CallInfo(operation, method, prefix + url_template, parts.hostname or "", port)

@@ -12,7 +12,8 @@ from multidict import CIMultiDict
 from novu_async import Novu
 from novu_async._clock import Clock
 from novu_async._endpoints import APPEND, Endpoint
-from novu_async._pipeline import Options, Pipeline
+from novu_async._options import Options
+from novu_async._pipeline import Pipeline
 from novu_async._settings import Settings, make_settings
 from novu_async._wire import Reply, Request
 

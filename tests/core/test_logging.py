@@ -50,7 +50,7 @@ async def test_each_attempt_is_a_record_at_debug(caplog: pytest.LogCaptureFixtur
 
 
 async def test_records_have_fields_to_search_by(caplog: pytest.LogCaptureFixture) -> None:
-    """Each attempt, and giving up, with the endpoint's template in place of the id."""
+    """Each attempt, each wait and giving up, with the endpoint's template in place of the id."""
     caplog.set_level(logging.DEBUG)
     with pytest.raises(NovuError):
         await script(reply(503), APIConnectionError("lost"), retries=FAST)()
@@ -64,8 +64,11 @@ async def test_records_have_fields_to_search_by(caplog: pytest.LogCaptureFixture
         for record in caplog.records
         if hasattr(record, "novu_operation")
     ]
+    waited = fields[1].pop("novu_wait")
+    assert waited >= 0
     assert fields == [
         {**shared, "novu_status_code": 503, "novu_attempt": 1},
+        {**shared, "novu_status_code": 503},
         {**shared, "novu_status_code": None, "novu_attempt": 2},
         {**shared, "novu_status_code": None, "novu_attempts": 2},
     ]

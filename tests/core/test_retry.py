@@ -1,7 +1,7 @@
 """Which failures are sent again, when, and when a call gives up; in fake time throughout."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from core_doubles import STORED, TOKEN, Call, ScriptedTransport, reply, script, settings
@@ -22,6 +22,7 @@ from novu_async import (
 from novu_async._endpoints import APPEND, DELETE, UPDATE
 from novu_async._pipeline import Pipeline
 from novu_async._retry import DEFAULT_RETRIES, RetryBudget, make_wait
+from tests.pacing.virtual_time import VirtualClock, run
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +46,11 @@ def within(milliseconds: float, **changes: Any) -> RetryConfig:
     """Make a retry configuration with a deadline."""
     strategy = BackoffStrategy(500, 30_000, 2.0, milliseconds)
     return backoff(backoff=strategy, max_attempts=None, **changes)
+
+
+ONE_A_MINUTE = reply(
+    RateLimit_Limit="1", RateLimit_Policy="1;w=60;burst=1", RateLimit_Remaining="0"
+)
 
 
 async def fail(call: Call, **options: Any) -> Any:
@@ -146,13 +152,50 @@ async def test_a_short_stop_is_waited_for(options: Any) -> None:
 
 async def test_the_line_at_the_gate_costs_no_patience() -> None:
     """Of many calls the last ones wait for long to be sent; a failure is retried all the same."""
-    limit = {"RateLimit_Limit": "1", "RateLimit_Policy": "1;w=60;burst=1"}
-    answer = reply(RateLimit_Remaining="0", **limit)
-    call = script(answer, reply(503, Retry_After="1", RateLimit_Remaining="0", **limit), answer)
+    call = script(ONE_A_MINUTE, ONE_A_MINUTE, reply(503, Retry_After="1"), ONE_A_MINUTE)
     await call()
     began = call.clock.now
-    await call(retries=within(50_000))
-    assert call.clock.now - began > 50
+    await asyncio.gather(call(retries=None), call(retries=within(100_000)))
+    assert call.clock.now - began > 160
+    assert len(call.transport.sent) == 4
+
+
+def test_a_retry_waits_at_the_gate_until_the_deadline_and_no_longer() -> None:
+    """Then the call raises its last error, in which the wait is no attempt."""
+
+    async def main() -> tuple[Any, float]:
+        transport = ScriptedTransport([ONE_A_MINUTE, reply(503, Retry_After="1")])
+        clock = VirtualClock()
+        call = Call(transport, Pipeline(settings(), cast("Any", transport), clock))
+        await call()
+        began = clock.monotonic()
+        return await fail(call, retries=within(50_000)), clock.monotonic() - began
+
+    error, seconds = run(main())
+    assert error.status_code == 503
+    assert error.attempts == 1
+    assert 110 <= seconds < 112
+
+
+async def test_the_last_attempt_is_cut_off_at_the_deadline() -> None:
+    """A retry has the time that is left of the call's, where that is less than `timeout`."""
+    call = script(reply(503, Retry_After="8"), reply())
+    await call(retries=within(10_000), timeout=30)
+    assert call.transport.timeouts == [30, 2]
+
+
+@pytest.mark.parametrize("header", ["retry_after", "retry_after_ms"])
+async def test_a_429_that_asks_for_no_wait_stops_nobody(header: str) -> None:
+    """It is sent again at once."""
+    call = script(reply(429, **{header: "0"}), reply())
+    await call(retries=within(900))
+    assert call.clock.now < 1000.1
+
+
+async def test_a_429_that_asks_for_next_to_no_wait_is_an_attempt_like_others() -> None:
+    """Else the client would send as fast as it can until its deadline."""
+    call = script(reply(429, retry_after_ms="1"))
+    await fail(call, retries=backoff(max_attempts=3))
     assert len(call.transport.sent) == 3
 
 
@@ -418,6 +461,20 @@ def test_a_negative_jitter_is_refused() -> None:
     """`jitter_ms` below zero is an error where it is written."""
     with pytest.raises(ValueError, match="jitter_ms"):
         BackoffStrategy(1, 1, 1, 1, jitter_ms=-1)
+
+
+def test_settings_that_cannot_work_are_refused_where_they_are_written() -> None:
+    """Not when a call fails; a single code need not be in a list."""
+    for wrong in ((-1, 1, 1, 1), (1, "1", 1, 1), (1, 1, float("nan"), 1), (1, 1, 1, None)):
+        with pytest.raises(ValueError, match="must be a number from 0"):
+            BackoffStrategy(*wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="must be a BackoffStrategy"):
+        RetryConfig("backoff", None)  # type: ignore[arg-type]
+    for attempts in (0, "3"):
+        with pytest.raises((TypeError, ValueError), match="max_attempts"):
+            backoff(max_attempts=attempts)
+    assert RetryConfig("none", None).backoff is None  # type: ignore[arg-type]
+    assert backoff(status_codes_override="5XX").status_codes_override == ["5XX"]
 
 
 async def test_the_answer_of_a_retry_is_the_answer() -> None:

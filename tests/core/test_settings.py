@@ -149,6 +149,7 @@ PROXIES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]
         ({"all_proxy": "http://p:2"}, {"trust_env": True}, "http://p:2"),
         ({"https_proxy": "http://p:1"}, {"trust_env": True}, None),
         ({"http_proxy": "http://p:1"}, {}, None),
+        ({"http_proxy": "p:1"}, {"trust_env": True}, "http://p:1"),
         ({"http_proxy": "http://p:1"}, {"trust_env": True, "proxy": "http://q:1"}, "http://q:1"),
         ({"http_proxy": "http://p:1", "no_proxy": "api.local"}, {"trust_env": True}, None),
         ({"http_proxy": "http://p:1", "no_proxy": "other"}, {"trust_env": True}, "http://p:1"),
@@ -236,6 +237,24 @@ def test_a_key_that_is_no_text_is_called_that(key: Any) -> None:
     """The message names the type, and speaks of no space in it."""
     with pytest.raises(ConfigurationError, match=f"must be a text.*not {type(key).__name__}$"):
         settings(api_key=key)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"observer": object()},
+        {"session": 5},
+        {"proxy": "http://[bad"},
+        {"proxy": "127.0.0.1:3128"},
+        {"proxy": "socks5://p:1"},
+        {"proxy": 5},
+    ],
+    ids=str,
+)
+def test_what_cannot_work_is_refused_when_the_client_is_made(arguments: Any) -> None:
+    """Not by its first call."""
+    with pytest.raises(ConfigurationError, match=next(iter(arguments))):
+        settings(**arguments)
 
 
 def test_a_context_for_tls_is_taken() -> None:

@@ -14,6 +14,7 @@ from novu_async import (
     APIConnectionError,
     APIError,
     APITimeoutError,
+    ConfigurationError,
     NovuError,
     ReplyTooLargeError,
     ServerError,
@@ -318,6 +319,38 @@ async def test_a_proxy_sees_the_request_and_its_password_is_kept_quiet(refused_u
         error = await fail(novu)
         assert type(error) is APIConnectionError
         assert "pass-that-no-text-may-hold" not in all_texts(error)
+
+
+async def test_a_proxy_that_opens_a_tunnel_learns_nothing_of_the_request() -> None:
+    """To reach https it is asked to connect, with no header of ours: neither the key nor others."""
+    for status, kind in ((407, ConfigurationError), (502, APIConnectionError)):
+        async with (
+            serve([http(b"", f"{status} No")]) as proxy,
+            Novu("https://novu.invalid", proxy=proxy.url, headers={"X-Tenant": "shop"}) as novu,
+        ):
+            error = await fail(novu)
+        asked = proxy.requests[0]
+        assert asked.line.startswith("CONNECT novu.invalid:443")
+        assert KEY not in repr(asked)
+        assert "shop" not in repr(asked)
+        assert type(error) is kind
+        assert f"the proxy answered {status}" in str(error)
+        assert not getattr(error, "may_have_applied", False)
+
+
+async def test_an_answer_that_ends_among_its_headers() -> None:
+    """What it has echoed so far is in no text, and a write that was answered is not sent again."""
+
+    async def cut(writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 401 No\r\nX-Echo: ApiKey {KEY}\r\n".encode())
+        writer.close()
+
+    async with serve([cut]) as server, Novu(server) as novu:
+        error = await fail(novu)
+    assert KEY not in all_texts(error)
+    assert "ended among its headers" in str(error)
+    assert error.may_have_applied
+    assert len(server.requests) == 1
 
 
 async def test_a_call_that_is_cancelled_leaves_the_pool_usable(local: LocalNovu) -> None:

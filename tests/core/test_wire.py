@@ -1,5 +1,6 @@
 """What an answer of the API, of any age, or of something in front of it turns into."""
 
+import html
 import json
 import pickle
 import time
@@ -137,7 +138,7 @@ SAME_CAUSE_SAME_CLASS: list[tuple[str, int, Any, type[APIError], str]] = [
      ErrorDto, "x"),
     ("duplicate keys", 400, b'{"message":"one","message":"two"}', ErrorDto, "two"),
     ("bytes that are no UTF-8", 400, b'{"message":"\xff"}', APIError, "Bad Request"),
-    ("half of a surrogate pair", 400, b'{"message":"\\ud83d!"}', ErrorDto, "\ud83d!"),
+    ("half of a surrogate pair", 400, b'{"message":"\\ud83d!"}', ErrorDto, " !"),
     ("deep nesting", 400, b'{"message":' + b'{"a":' * 900 + b"1" + b"}" * 901, ErrorDto, "Bad R"),
     ("deeper nesting", 400, b"[" * 100_000, APIError, "Bad Request"),
     ("cut off", 400, b'{"statusCode":400,"mess', APIError, "Bad Request"),
@@ -335,6 +336,25 @@ def test_a_secret_that_an_answer_echoes_is_nowhere_in_the_error(secret: str, ech
         text = everything_of(error_of(status, echo(secret)))
         assert secret not in text
         assert secret[:12] not in text.replace("https://hoo", "")
+
+
+def test_a_secret_is_found_however_json_or_html_writes_it() -> None:
+    """Escaped slashes, escaped letters, entities; in values that are kept as data; in headers."""
+    hook = "https://hooks.example.com/secret/a?b=1&c=2"
+    body = json.dumps({"providerId": "slack", "credentials": {"webhookUrl": hook}}).encode()
+    sent = Request(APPEND, "http://h/v1/subscribers/u/credentials", request().headers, body)
+    escaped = "".join(f"\\u{ord(character):04x}" for character in hook)
+    for form in (hook.replace("/", "\\/"), hook.replace("&", "\\u0026"), escaped):
+        body = b'{"statusCode":422,"message":"x","errors":{"a":{"messages":["%s"],"value":"%s"}}}'
+        echo = form.encode()
+        text = everything_of(error_of(422, body % (echo, echo), sent=sent))
+        assert hook not in text
+        assert form not in text
+    page = html.escape(hook)
+    assert page not in everything_of(error_of(502, f"<p>{page}".encode(), sent=sent))
+    error = error_of(401, {"statusCode": 401, "message": "x"}, sent=sent, X_Echo=f"see {hook}")
+    assert hook not in everything_of(error)
+    assert error.headers["x-echo"].startswith("see #")
 
 
 @given(st.lists(st.text(min_size=8, max_size=30), min_size=1, max_size=4), st.booleans())

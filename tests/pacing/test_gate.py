@@ -98,6 +98,29 @@ def test_one_429_stops_everything_until_its_retry_after_and_no_herd_follows() ->
     assert len(within_a_second) <= 20 * 1.25 + 2
 
 
+def test_no_herd_follows_a_429_of_a_server_that_names_no_limit() -> None:
+    """When the wait is over a few go first, for ten seconds."""
+
+    async def main() -> None:
+        gate = Gate(1.0, VirtualClock())
+        assert gate.enter()
+        gate.observe({}, None)
+        assert gate.enter()
+        gate.observe({}, 1.0, succeeded=False)
+        waiting = [asyncio.create_task(gate.wait()) for _ in range(200)]
+        await asyncio.sleep(1.1)
+        assert sum(task.done() for task in waiting) == 16
+        for _ in range(16):
+            gate.observe({}, None)
+        await asyncio.sleep(0.1)
+        assert sum(task.done() for task in waiting) == 32
+        await asyncio.sleep(10)
+        gate.observe({}, None)
+        await asyncio.gather(*waiting)
+
+    run(main())
+
+
 def test_the_first_requests_are_few_until_the_limit_is_known() -> None:
     """Sixteen may be on their way before the first answer; then everybody goes."""
 

@@ -15,7 +15,7 @@ LAYERS = (
     {"models"},
     # rules, each about one thing
     {"_converter", "_channels", "_ordering", "_pacing", "_retry", "observing"},
-    {"_checks", "utils"},
+    {"_checks", "_options", "utils"},
     {"_settings", "_wire"},
     # one exchange, one call
     {"_transport", "otel"},
