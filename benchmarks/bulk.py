@@ -11,6 +11,7 @@ from benchmarks._harness import spread as shown
 _MB = 1_000_000
 
 Figures = dict[str, list[dict[str, Any]]]
+Growth = dict[int, dict[str, Any]]
 
 
 def run(scale: Scale) -> Section:
@@ -18,22 +19,20 @@ def run(scale: Scale) -> Section:
     rows = scale.pick(1000, 100_000)
     with run_server() as url:
         figures = _compare(url, rows, rounds=scale.pick(1, 2))
-        memory = {
-            size: _run_with_job_file(url, size, each=4)["peak_bytes"] / _MB
-            for size in _sizes(scale)
-        }
+        growth = {size: _run_with_job_file(url, size, each=4) for size in _sizes(scale)}
     return Section(
         title="Bulk",
         about=(
             f"{rows:,} rows of distinct subscribers, 64 in flight, default install. The loop calls "
             "`credentials.append` and keeps nothing; `register` reads, checks and merges all rows "
             "first, and checks every answer for its token. With a job file it can be killed and "
-            "resumed. Peak memory is that of a whole job with a job file, of four rows for each "
-            "subscriber, in a process of its own."
+            "resumed. The jobs by size have a job file, four rows for each subscriber, and a "
+            "process of their own, whose peak memory is given."
         ),
-        tables=[_speed_table(figures, rows), _memory_table(memory)],
-        goals=_goals(figures, memory, rows),
-        plot=partial(_plot, memory),
+        tables=[_speed_table(figures, rows), _growth_table(growth)],
+        goals=_goals(figures, growth, rows),
+        plot=partial(_plot, growth),
+        panels=2,
     )
 
 
@@ -79,12 +78,22 @@ def _speed_table(figures: Figures, rows: int) -> Table:
     return Table(f"{rows:,} rows", columns, table)
 
 
-def _memory_table(memory: dict[int, float]) -> Table:
-    rows = [[f"{rows:,}", number(peak)] for rows, peak in memory.items()]
-    return Table("Peak memory of register", ["rows", "MB"], rows)
+def _growth_table(growth: Growth) -> Table:
+    rows = [
+        [
+            f"{size:,}",
+            number(size / one["loading"]),
+            number(one["sent_per_second"]),
+            number(one["peak_bytes"] / _MB),
+        ]
+        for size, one in growth.items()
+    ]
+    columns = ["rows", "rows/s loaded", "requests/s sent", "peak memory, MB"]
+    return Table("Register, job file, by size", columns, rows)
 
 
-def _goals(figures: Figures, memory: dict[int, float], rows: int) -> list[Goal]:
+def _goals(figures: Figures, growth: Growth, rows: int) -> list[Goal]:
+    memory = {size: one["peak_bytes"] / _MB for size, one in growth.items()}
     loop = median(_send_rates(figures, "append loop", rows))
     sent = median(_send_rates(figures, "register", rows))
     kept = median(_send_rates(figures, "register, job file", rows))
@@ -93,12 +102,20 @@ def _goals(figures: Figures, memory: dict[int, float], rows: int) -> list[Goal]:
         Goal("job file: requests/s sent / without one", kept / sent, at_least=0.95),
     ]
     if 10**6 in memory:
-        growth = memory[10**6] / memory[10**5]
-        goals.append(Goal("peak memory, 1,000,000 rows / 100,000", growth, at_most=1.3))
+        ratio = memory[10**6] / memory[10**5]
+        goals.append(Goal("peak memory, 1,000,000 rows / 100,000", ratio, at_most=1.3))
         goals.append(Goal("peak memory at 1,000,000 rows, MB", memory[10**6], at_most=200))
     return goals
 
 
-def _plot(memory: dict[int, float], axes: Any) -> None:
-    axes.plot(list(memory), list(memory.values()), marker="o")
-    axes.set(xscale="log", xlabel="rows", ylabel="peak memory, MB", ylim=(0, None))
+def _plot(growth: Growth, axes: Any) -> None:
+    speed, memory = axes
+    sizes = list(growth)
+    loaded = [size / growth[size]["loading"] for size in sizes]
+    speed.plot(sizes, loaded, marker="o", label="rows loaded")
+    sent = [growth[size]["sent_per_second"] for size in sizes]
+    speed.plot(sizes, sent, marker="o", label="requests sent")
+    speed.set(xscale="log", yscale="log", xlabel="rows", ylabel="a second", ylim=(1000, None))
+    speed.legend(fontsize=7)
+    memory.plot(sizes, [growth[size]["peak_bytes"] / _MB for size in sizes], marker="o")
+    memory.set(xscale="log", xlabel="rows", ylabel="peak memory, MB", ylim=(0, None))
