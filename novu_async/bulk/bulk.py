@@ -13,8 +13,9 @@ from novu_async.bulk.engine import Engine
 from novu_async.bulk.failures import write_failures
 from novu_async.bulk.figures import make_dry_run
 from novu_async.bulk.jobs import Job, open_job, shape_of
+from novu_async.bulk.places import check_places
 from novu_async.bulk.plan import DryRun
-from novu_async.bulk.readers import Source, as_source
+from novu_async.bulk.readers import FileSource, Source, as_source
 from novu_async.bulk.records import Operation
 from novu_async.bulk.report import Outcome, Phase, Progress, Report
 from novu_async.bulk.sending import Sender
@@ -77,12 +78,16 @@ class Bulk:
           that met it then are sent once more at the end.
         - `grace`: on cancellation, how long requests under way may take to finish, in seconds.
 
-        Raises InvalidRequestError for a source that is no use as a whole, ConfigurationError for a
-        job file that cannot be used, and BulkError (with `report`) where the job was stopped.
+        Raises InvalidRequestError for a source that is no use as a whole, or files that would
+        overwrite each other; ConfigurationError for a job file that cannot be used or a failures
+        file that cannot be written; BulkError (with `report`) where the job was stopped.
         """
         _check_options(operation, concurrency, on_missing_subscriber, stop_after)
         source = None if records is None else as_source(records)
         path = None if job is None else Path(job)
+        failed_path = None if failures is None else Path(failures)
+        origin = source.path if isinstance(source, FileSource) else None
+        check_places(origin, path, failed_path)
         watch = _watch(progress)
         async with open_job(path, source, operation, self._server_url, watch) as opened:
             sender = Sender(self._subscribers, operation, on_missing_subscriber)
@@ -97,7 +102,7 @@ class Bulk:
                 progress=progress,
                 rate_limit=self._rate_limit,
             )
-            return await _run(_make_engines(make, sender, verify), opened, path, failures, grace)
+            return await _run(_make_engines(make, sender, verify), opened, path, failed_path, grace)
 
     async def stream(
         self,
@@ -210,7 +215,7 @@ async def _run(
     engines: list[Engine],
     opened: Job,
     path: Path | None,
-    failures: str | os.PathLike[str] | None,
+    failures: Path | None,
     grace: float,
 ) -> Report:
     task = asyncio.create_task(_run_engines(engines))
@@ -246,15 +251,15 @@ async def _finish_or_stop(task: "asyncio.Task[None]", engines: list[Engine], gra
         raise
 
 
-async def _write_failures(opened: Job, failures: str | os.PathLike[str] | None) -> str | None:
+async def _write_failures(opened: Job, failures: Path | None) -> str | None:
     if failures is None:
         return None
     journal = opened.journal
 
     def write() -> int:
-        return write_failures(Path(failures), journal.failed_rows(), shape_of(journal))
+        return write_failures(failures, journal.failed_rows(), shape_of(journal))
 
-    return os.fspath(failures) if await opened.thread.run(write) else None
+    return str(failures) if await opened.thread.run(write) else None
 
 
 def _explain_stop(cause: str, report: Report) -> str:

@@ -1,6 +1,7 @@
 """CSV with a header, read line by line so that a broken line costs itself only."""
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 from attrs import frozen
 
 from novu_async.bulk.lines import Line, Lines
-from novu_async.bulk.records import Invalid, dump_values
+from novu_async.bulk.records import ADDED_COLUMNS, Invalid
 from novu_async.errors import InvalidRequestError
 
 DELIMITERS = (",", ";", "\t", "|")
+_LINE_END = re.compile("[\r\n]")
+_QUOTED = re.compile('"[^"]*"')
 MAX_JOINED_LINES = 20
 """A quoted field may go on for so many lines; a quote that is still open then was never one."""
 
@@ -37,7 +40,7 @@ def read_header(lines: Lines, name: str, delimiter: str | None) -> Header:
             "UTF-8 with the names of the columns",
             "records",
         )
-    delimiter = delimiter or max(DELIMITERS, key=line.text.count)
+    delimiter = delimiter or max(DELIMITERS, key=_QUOTED.sub("", line.text).count)
     fields = _parse([line.text], delimiter) or line.text.split(delimiter)
     return Header(tuple(field.strip() for field in fields), delimiter)
 
@@ -51,7 +54,9 @@ def read_delimited(
     in, it is a stray one.
     """
     names, delimiter, width = header.names, header.delimiter, len(header.names)
-    single = [name for name in names if is_single_line(name)]
+    # a failures file is our own: its quotes are right, and it gives back what the rows had
+    is_failures = names[-len(ADDED_COLUMNS) :] == ADDED_COLUMNS
+    single = [] if is_failures else [name for name in names if is_single_line(name)]
     for line in lines:
         text = line.text
         if line.problem:
@@ -73,27 +78,25 @@ def _read_quoted(line: Line, lines: Lines, header: Header, single: list[str]) ->
     if fields is not None:
         return _wrong_width(line, header, fields)
     return _join(line, lines, header, single) or Invalid(
-        line.number,
-        "a quote is never closed, or has text after it",
-        dump_values(dict(zip(header.names, line.text.split(header.delimiter), strict=False))),
+        line.number, "a quote is never closed, or has text after it"
     )
 
 
 def _join(line: Line, lines: Lines, header: Header, single: list[str]) -> Item | None:
     """Read a row whose quoted field goes on in the next lines; None where it is no such row."""
     taken: list[Line] = []
-    texts = [line.text]
+    texts = [line.text + line.end.decode()]
     for following in islice(lines, MAX_JOINED_LINES):
         taken.append(following)
         if following.problem:
             break
-        texts.append(following.text)
+        texts.append(following.text + following.end.decode())
         if '"' not in following.text:
             continue
-        fields = _parse([text + "\n" for text in texts], header.delimiter)
+        fields = _parse(texts, header.delimiter)
         if fields is not None and len(fields) == len(header.names):
             values = dict(zip(header.names, fields, strict=True))
-            if not any("\n" in values[name] for name in single):
+            if not any(_LINE_END.search(values[name]) for name in single):
                 return line.number, values
     lines.push_back(taken)
     return None
@@ -107,8 +110,6 @@ def _parse(texts: Iterable[str], delimiter: str) -> list[str] | None:
 
 
 def _wrong_width(line: Line, header: Header, fields: list[str]) -> Invalid:
-    return Invalid(
-        line.number,
-        f"{len(fields)} fields where the header has {len(header.names)}",
-        dump_values(dict(zip(header.names, fields, strict=False))),
-    )
+    # without its values: which field belongs to which column is not known, and a token that is
+    # cut at a delimiter would be registered when the failures file is fed back
+    return Invalid(line.number, f"{len(fields)} fields where the header has {len(header.names)}")

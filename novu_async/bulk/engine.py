@@ -168,12 +168,31 @@ class Engine:
         while (bundle := await self._queue.get()) is not None:
             if self._queue.qsize() <= 2 * self._concurrency:
                 self._runs_low.set()
-            for writes in [bundle] if self._together else [[write] for write in bundle]:
-                if not self._stopping:
-                    await self._make(writes)
+            if not self._together:
+                await self._make_each(bundle)
+            elif not self._stopping:
+                await self._make(bundle)
             self._queue.task_done()
 
-    async def _make(self, writes: list[Write]) -> None:
+    async def _make_each(self, bundle: list[Write]) -> None:
+        """Make writes one after another.
+
+        A webhook URL that met a server in trouble is sent once more later, and its PUT erases the
+        tokens of its channel: those wait with it.
+        """
+        put_off = None
+        for write in bundle:
+            if self._stopping:
+                return
+            if write.provider_id == put_off:
+                self._deferred += 1
+                continue
+            is_known = await self._make([write])
+            if not is_known and self._puts_off and write.webhook_url is not None:
+                put_off = write.provider_id
+
+    async def _make(self, writes: list[Write]) -> bool:
+        """Make writes at once; tell whether the server said what became of them."""
         begun = self._rule.begin()
         try:
             results = await self._send(writes)
@@ -186,11 +205,13 @@ class Engine:
                 self.stop()
             elif self._rule.is_outage:
                 await self._wait_a_little()
+            return not is_silence(error)
         else:
             for write, result in zip(writes, results, strict=True):
                 self._requests += result.requests
                 self._settle_all(self._rule.succeeded(write, begun))
                 self._settle(write, result)
+            return True
 
     async def _wait_a_little(self) -> None:
         with suppress(TimeoutError):

@@ -1,10 +1,9 @@
 """The failures file: the rows that failed, as the input had them, to be put right and fed back."""
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -37,16 +36,29 @@ def write_failures(path: Path, rows: Iterable[FailedRow], shape: Shape) -> int:
     It takes its name when it is complete. Without failures none is made; one that is there from
     before is left with its header only.
     """
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
+    with explained(path):
+        try:
+            return _replace(path, part, rows, shape)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the system says about a failures file into one clear error."""
     try:
-        return _replace(path, part, rows, shape)
+        yield
     except OSError as error:
         raise ConfigurationError(
             f"the failures file {path} cannot be written: {error.strerror}"
         ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """Return where a file is while it is not complete."""
+    return path.with_name(path.name + ".part")
 
 
 def _replace(path: Path, part: Path, rows: Iterable[FailedRow], shape: Shape) -> int:
@@ -88,15 +100,30 @@ def _json_writer(file: TextIO) -> Callable[[dict[str, Any]], None]:
 
 
 def _csv_writer(file: TextIO, shape: Shape) -> Callable[[dict[str, Any]], None]:
-    writer = csv.DictWriter(
-        file, shape.names, delimiter=shape.delimiter, extrasaction="ignore", lineterminator="\n"
+    def write(fields: Iterable[str]) -> None:
+        quoted = (_quote(field, shape.delimiter) for field in fields)
+        file.write(shape.delimiter.join(quoted) + "\n")
+
+    write(shape.names)
+    return lambda values: write(
+        _field_of(values.get(name), is_ours=shape.columns.has(name)) for name in shape.names
     )
-    writer.writeheader()
 
-    def write(values: dict[str, Any]) -> None:
-        writer.writerow({**values, "retryable": "true" if values["retryable"] else "false"})
 
-    return write
+def _quote(field: str, delimiter: str) -> str:
+    """Quote a field where it has to be; unlike the csv module's, also one with a lone CR."""
+    if any(special in field for special in (delimiter, '"', "\n", "\r")):
+        return '"' + field.replace('"', '""') + '"'
+    return field
+
+
+def _field_of(value: Any, *, is_ours: bool) -> str:
+    """Write a value as a field; one that a row cannot have is empty, for as text it would pass."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return "" if is_ours else json.dumps(value)
 
 
 def _documents(rows: Iterable[FailedRow], shape: Shape) -> Iterator[dict[str, Any]]:

@@ -36,6 +36,7 @@ def make_dry_run(journal: Journal) -> DryRun:
         shared_tokens=_shared_tokens(journal),
         over_limit=_over_limit(journal),
         seconds=seconds_by_plan(meta["planned_requests"]),
+        failures=report.failures,
     )
 
 
@@ -75,6 +76,8 @@ def _lines_of(journal: Journal, token: str) -> tuple[int, ...]:
 
 
 def _over_limit(journal: Journal) -> Examples[Channel]:
+    if journal.meta["operation"] not in ("append", "replace"):
+        return Examples(0, ())  # the others put no tokens into a channel
     large = (
         f"SELECT subscriber_id, provider_id, count(token) AS tokens FROM rows "
         f"WHERE state = {WAITING} GROUP BY {_CHANNEL} HAVING tokens > {MAX_CHANNEL_TOKENS}"

@@ -15,13 +15,14 @@ class Line(NamedTuple):
     number: int
     text: str
     problem: str = ""
+    end: bytes = b"\n"
 
 
 class Lines:
     """The lines of a stream, from 1, with any mixture of LF, CR LF and CR; can be pushed back."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._source = _decode(split_lines(read))
+        self._source = _decode(_split(read))
         self._pushed: deque[Line] = deque()
 
     def __iter__(self) -> Iterator[Line]:
@@ -37,20 +38,24 @@ class Lines:
 
 def split_lines(read: Callable[[int], bytes]) -> Iterator[bytes | None]:
     """Yield lines without their ends, and None for one that is longer than `MAX_LINE_BYTES`."""
+    return (None if line is None else line.rstrip(b"\r\n") for line in _split(read))
+
+
+def _split(read: Callable[[int], bytes]) -> Iterator[bytes | None]:
     pending, too_long = b"", False
     while block := read(BLOCK_BYTES):
         lines = (pending + block).splitlines(keepends=True)
         # A last CR waits for the LF that may follow it in the next block.
         pending = b"" if lines[-1].endswith(b"\n") else lines.pop()
         for line in lines:
-            yield None if too_long or len(line) > MAX_LINE_BYTES else line.rstrip(b"\r\n")
+            yield None if too_long or len(line) > MAX_LINE_BYTES else line
             too_long = False
         if len(pending) > MAX_LINE_BYTES:
             pending, too_long = (b"\r" if pending.endswith(b"\r") else b""), True
     if too_long:
         yield None
     elif pending:
-        yield pending.rstrip(b"\r")
+        yield pending
 
 
 def _decode(lines: Iterator[bytes | None]) -> Iterator[Line]:
@@ -61,7 +66,10 @@ def _decode(lines: Iterator[bytes | None]) -> Iterator[Line]:
             yield Line(number, "", "has a NUL byte")
         else:
             try:
-                text = line.decode()
-                yield Line(number, text.removeprefix("\ufeff") if number == 1 else text)
+                bare = line.rstrip(b"\r\n")
+                text = bare.decode()
+                if number == 1:
+                    text = text.removeprefix("\ufeff")
+                yield Line(number, text, "", line[len(bare) :] or b"\n")
             except UnicodeDecodeError:
                 yield Line(number, "", "not UTF-8")

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from novu_async._clock import Clock
-from novu_async.bulk.plan import channel_key, count_requests, count_writes, mark_duplicates
+from novu_async.bulk.plan import (
+    channel_key,
+    count_requests,
+    count_writes,
+    mark_duplicates,
+    overwrites,
+)
+from novu_async.bulk.reasons import UNNAMED
 from novu_async.bulk.records import Invalid, Operation, Row
 from novu_async.errors import ConfigurationError
 
@@ -91,16 +98,29 @@ class Totals:
         self.subscribers = self.writes = self.planned_requests = self.tokens = self.duplicates = 0
         self._operation = operation
         self._last_subscriber: str | None = None
+        self._is_read = False
 
-    def add(self, subscriber_id: str, rows: int, webhooks: int, token_bytes: int) -> None:
+    def add(self, key: tuple[str, str, str], rows: int, webhooks: int, token_bytes: int) -> None:
         """Take in what of one channel is to be sent: rows without a webhook URL, and with one."""
-        if subscriber_id != self._last_subscriber:
+        if key[0] != self._last_subscriber:
             self.subscribers += 1
-            self._last_subscriber = subscriber_id
-        writes = webhooks + count_writes(rows, self._operation)
+            self._last_subscriber = key[0]
+            self._is_read = False
+        token_writes = count_writes(rows, self._operation)
+        writes = webhooks + token_writes
         self.writes += writes
-        self.planned_requests += count_requests(writes, token_bytes, self._operation)
+        if self._operation == "verify":
+            self._plan_reading(token_writes if key[2] else 0, writes)
+        else:
+            self.planned_requests += count_requests(writes, token_bytes, self._operation)
         self.tokens += rows if token_bytes else 0
+
+    def _plan_reading(self, alone: int, writes: int) -> None:
+        """Plan a request for each write that is read alone, and one for the others together."""
+        self.planned_requests += alone
+        if writes > alone and not self._is_read:
+            self.planned_requests += 1
+            self._is_read = True
 
 
 class Loader:
@@ -184,20 +204,25 @@ class Loader:
     def _merged(self) -> Iterator[tuple[Any, ...]]:
         cursor = self._db.execute(
             f"SELECT {_NAMES} FROM temp.loaded ORDER BY subscriber_id, provider_id, "
-            "integration_identifier, webhook_url IS NULL, id"
+            "integration_identifier DESC, webhook_url IS NULL, id"
         )
+        named: tuple[str, str] | None = None  # the descending order has rows that name one first
         for key, rows in groupby(map(Row._make, cursor), key=channel_key):
             plain = webhooks = token_bytes = 0
+            named = key[:2] if key[2] else named
+            is_ambiguous = not key[2] and key[:2] == named
             for row, reason in mark_duplicates(rows):
                 if reason:
                     self.totals.duplicates += 1
                     yield (*row, DUPLICATE, reason)
+                elif is_ambiguous and overwrites(row, self._operation):
+                    yield (*row, FAILED, UNNAMED)
                 else:
                     webhooks += row.webhook_url is not None
                     plain += row.webhook_url is None
                     token_bytes += len((row.token or "").encode())
                     yield (*row, WAITING, None)
-            self.totals.add(key[0], plain, webhooks, token_bytes)
+            self.totals.add(key, plain, webhooks, token_bytes)
 
     def discard(self) -> None:
         """Give up; nothing is left behind."""

@@ -23,7 +23,7 @@ class JobLock:
     """An exclusive lock beside a job file, held from the making of this object to `release`."""
 
     def __init__(self, job: Path) -> None:
-        self._path = job.with_name(job.name + ".lock")
+        self._path = lock_of(job)
         while True:
             self._descriptor = _open_locked(self._path, job)
             if self._is_current():
@@ -41,6 +41,11 @@ class JobLock:
         with contextlib.suppress(OSError):
             self._path.unlink()
         os.close(self._descriptor)
+
+
+def lock_of(job: Path) -> Path:
+    """Return the file that holds the lock of a job file."""
+    return job.with_name(job.name + ".lock")
 
 
 def _open_locked(path: Path, job: Path) -> int:

@@ -32,7 +32,6 @@ _REQUESTS_PER_WRITE: Mapping[Operation, int] = {
     "replace": 2,  # reads first, and compares
     "remove": 2,
     "delete": 1,
-    "verify": 1,
 }
 
 REPEATED = "the same row came before"
@@ -68,7 +67,8 @@ def mark_duplicates(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
     """Yield the rows of one channel with why each need not be sent, or "" where it is sent.
 
     The rows are in the order of the input, except that webhook URLs come first. Of equal tokens
-    the first is sent; of webhook URLs, which replace each other, the last.
+    the first is sent; of webhook URLs, which replace each other, the last. The URL stays before the
+    tokens: its write is a PUT, which erases what the channel held.
     """
     seen: set[str | None] = set()
     webhook: Row | None = None
@@ -79,10 +79,18 @@ def mark_duplicates(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
                 yield webhook, REPEATED if same else REPLACED
             webhook = row
             continue
+        if webhook is not None:
+            yield webhook, ""
+            webhook = None
         yield row, REPEATED if row.token in seen else ""
         seen.add(row.token)
     if webhook is not None:
         yield webhook, ""
+
+
+def overwrites(row: Row, operation: Operation) -> bool:
+    """Tell whether a row's write erases what another write put into the same channel."""
+    return operation == "replace" or (operation == "append" and row.webhook_url is not None)
 
 
 def make_writes(rows: Iterable[Stored], operation: Operation) -> Iterator[Write]:
@@ -125,7 +133,10 @@ def count_writes(rows: int, operation: Operation) -> int:
 
 
 def count_requests(writes: int, token_bytes: int, operation: Operation) -> int:
-    """Return how many requests the writes of one channel take that hold so many bytes."""
+    """Return how many requests the writes of one channel take that hold so many bytes.
+
+    Not for verify, which reads all channels of a subscriber with one.
+    """
     return max(writes, math.ceil(token_bytes / SAFE_BODY_BYTES)) * _REQUESTS_PER_WRITE[operation]
 
 
@@ -194,6 +205,7 @@ class DryRun:
 
     - `rows`: all that were read, `invalid` and `duplicates` among them.
     - `requests`: after merging; subscribers that have to be created first add theirs.
+    - `failures`: rows that cannot be sent together with the others, by reason.
     - `over_limit`, `shared_tokens`: counts, with the first examples.
     - `seconds`: how long the requests take at the limit of each plan of Novu Cloud.
     """
@@ -211,8 +223,9 @@ class DryRun:
     shared_tokens: Examples[SharedToken]
     over_limit: Examples[Channel]
     seconds: Mapping[str, float]
+    failures: tuple[Reason, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether every row could be used."""
-        return self.invalid == 0
+        return not (self.invalid or self.failures)

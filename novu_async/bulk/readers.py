@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import IO, Any, Literal
 
 from novu_async.bulk import _duckdb
@@ -103,6 +104,15 @@ class FileSource(Source):
         """Whether the next row may have to be waited for: all but files with a path."""
         return self._origin == "-" or not isinstance(self._origin, str | os.PathLike)
 
+    @property
+    def path(self) -> Path | None:
+        """The file that is read, where it has a name."""
+        origin: Any = self._origin
+        if not isinstance(origin, str | os.PathLike):
+            origin = getattr(origin, "name", None)
+        is_path = isinstance(origin, str | os.PathLike) and origin != "-"
+        return Path(origin) if is_path else None
+
     def rows(self, operation: Operation) -> Generator[Row | Invalid, None, None]:
         """Read the rows, one at a time."""
         with readable(self.name), open_stream(self._origin, self.name) as stream:
@@ -138,6 +148,10 @@ class FileSource(Source):
 
 class QuerySource(FileSource):
     """Any SQL that DuckDB can run over files."""
+
+    @property
+    def path(self) -> None:
+        """None: which files a query reads is not known."""
 
     def rows(self, operation: Operation) -> Generator[Row | Invalid, None, None]:
         """Run the query and read its rows, one at a time."""
@@ -279,13 +293,17 @@ def read_select(
     *,
     columns: Mapping[str, str] | None = None,
     constants: Mapping[str, Any] | None = None,
+    only_retryable: bool = False,
 ) -> FileSource:
     """Read the rows of a DuckDB query over files (extra `parquet`).
 
     The query names the columns: `select user_id as subscriber_id, 'fcm' as provider_id, token
-    from 'export.parquet'`. Raises ConfigurationError where DuckDB is not installed.
+    from 'export.parquet'`.
+
+    The other arguments are those of `read_file`. Raises ConfigurationError where DuckDB is not
+    installed.
     """
-    return QuerySource(sql, _columns(columns, constants))
+    return QuerySource(sql, _columns(columns, constants), only_retryable=only_retryable)
 
 
 def read_rows(

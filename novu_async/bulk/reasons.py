@@ -25,6 +25,7 @@ _REASONS: tuple[tuple[type[NovuError], str, bool], ...] = (
 
 NOT_READ_BACK = "not stored when read back"
 STILL_READ_BACK = "still stored when read back"
+UNNAMED = "other rows name the integration of this provider, so this one must too"
 
 
 @frozen

@@ -16,6 +16,9 @@ from novu_async.providers import is_push
 _MAX_ID_BITS = 1000
 """Python refuses to write numbers of 5,000 digits, and no id has 300."""
 
+_KNOWN_KINDS = (str, int, float, list, tuple, dict, UUID, type(None))
+"""What JSON knows, so that it is refused once more when it is read again, and ids."""
+
 Operation = Literal["append", "replace", "remove", "delete", "verify"]
 
 FIELDS = (
@@ -172,7 +175,15 @@ def make_row(
         return columns.row(line, values, operation)
     except InvalidRequestError as error:
         hint = columns.meant(error.argument, values)
-        return Invalid(line, error.message + hint, dump_values(values))
+        return Invalid(line, error.message + hint, dump_values(_without_strange(values, columns)))
+
+
+def _without_strange(values: Mapping[str, Any], columns: Columns) -> Mapping[str, Any]:
+    """Empty the fields whose text would pass when fed back where the value did not, as of bytes."""
+    return {
+        name: value if isinstance(value, _KNOWN_KINDS) or not columns.has(name) else None
+        for name, value in values.items()
+    }
 
 
 def check_row(
@@ -265,7 +276,16 @@ def dump_values(values: Mapping[str, Any]) -> str:
     try:
         return json.dumps(values, default=_text_of)
     except (TypeError, ValueError, RecursionError):
-        return json.dumps({_text_of(key): _text_of(value) for key, value in values.items()})
+        kept = {_text_of(key): value if _is_json(value) else "" for key, value in values.items()}
+        return json.dumps(kept, default=_text_of)
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value, default=_text_of)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _text_of(value: object) -> str:

@@ -98,17 +98,23 @@ class Sender:
         for write in writes:
             requests = 0
             if write.integration_identifier is not None and write.tokens:
-                stored = await self.subscribers.device_tokens.list(
-                    write.subscriber_id,
-                    write.provider_id,
-                    integration_identifier=write.integration_identifier,
-                )
-                results.append(self._compare(write, stored.requests, stored.device_tokens))
+                results.append(await self._verify_alone(write))
                 continue
             if channels is None:
                 channels, requests = await self._read_channels(write.subscriber_id), 1
             results.append(self._check(write, requests, channels))
         return results
+
+    async def _verify_alone(self, write: Write) -> Result:
+        try:
+            stored = await self.subscribers.device_tokens.list(
+                write.subscriber_id,
+                write.provider_id,
+                integration_identifier=write.integration_identifier,
+            )
+        except SubscriberNotFoundError as error:
+            return self._compare(write, error.attempts, ())
+        return self._compare(write, stored.requests, stored.device_tokens)
 
     async def _read_channels(self, subscriber_id: str) -> list[ChannelSettingsDto]:
         try:

@@ -58,13 +58,25 @@ class StopRule:
 
     def succeeded(self, write: Write, begun: int) -> list[Suspect]:
         """Take in a success; return the failures that turn out to be their rows' own."""
-        subject = _integration_of(write)
-        self._proven.add(subject)
+        self._proven |= {_integration_of(write), _provider_of(write)}
         if not self._failures:
             self._answered = True  # nearly always, and nothing is held back then
             return []
-        held = [suspect for _, suspect in self._held.pop(subject, [])]
-        return self._take_answer(begun) + held
+        return self._take_answer(begun) + self._release_proven()
+
+    def _release_proven(self) -> list[Suspect]:
+        known = [subject for subject in self._held if self._is_proven(subject)]
+        return [suspect for subject in known for _, suspect in self._held.pop(subject)]
+
+    def _is_proven(self, subject: Subject) -> bool:
+        """Tell whether the provider works, so that "no integration" is the row's own.
+
+        Without an identifier only a success without one shows that: the named ones may be the only
+        active ones. An identifier is mistyped where anything of its provider works.
+        """
+        return subject in self._proven or (
+            subject != _SERVER and subject[2] != "" and ("provider", subject[1]) in self._proven
+        )
 
     def failed(self, write: Write, error: NovuError, begun: int, now: float) -> list[Suspect]:
         """Take in a failure; return those that are their rows' own. May set `cause`."""
@@ -74,7 +86,7 @@ class StopRule:
             return []
         subject = _subject_of(write, error)
         own = [] if subject == _SERVER else self._take_answer(begun)
-        if subject is None or subject in self._proven:
+        if subject is None or self._is_proven(subject):
             return [*own, (write, error)]
         self._held.setdefault(subject, []).append((self._failures, (write, error)))
         self._in_a_row[subject] += 1
@@ -122,6 +134,10 @@ def _subject_of(write: Write, error: NovuError) -> Subject | None:
     if isinstance(error, errors.IntegrationNotFoundError):
         return _integration_of(write)
     return None
+
+
+def _provider_of(write: Write) -> Subject:
+    return ("provider", write.provider_id)
 
 
 def _integration_of(write: Write) -> Subject:

@@ -9,6 +9,8 @@ import click
 
 STDIN = "-"
 
+_QUERY = re.compile(r"\s*\(*\s*(select|from|with)\s", re.IGNORECASE)
+
 
 class JobFiles(NamedTuple):
     """The files of a job; a job file that we named is removed once nothing is left to do."""
@@ -36,16 +38,41 @@ def choose_files(
     if failures is not None and source not in (None, STDIN) and _is_same(failures, str(source)):
         raise click.UsageError("--failures would overwrite the input: choose another file")
     return JobFiles(
-        Path(job) if job is not None else Path(f"{name}{suffix}.job"),
+        Path(job) if job is not None else _name_job(name, suffix),
         Path(failures) if failures is not None else _name_failures(name, suffix),
         job is None,
     )
+
+
+def choose_files_of_job(job: str, failures: str | None, *, verb: str = "") -> JobFiles:
+    """Return the files of a job that is gone on with alone, by the source that it remembers.
+
+    Where it has the name that we give it, it was named by an interrupted run of ours. Raises
+    ConfigurationError where the file is no job.
+    """
+    from novu_async.bulk import read_job
+
+    source = _source_named(read_job(job).source)
+    files = choose_files(source, job, failures, verb=verb)
+    default = _name_job(_name_of(source), verb and f".{verb}")
+    return files._replace(is_ours=_is_same(job, str(default)))
+
+
+def _source_named(name: str) -> str | None:
+    """Return the path that a job's source was given as, `-`, or None for a query."""
+    if name == "standard input":
+        return STDIN
+    return None if _QUERY.match(name) else name
 
 
 def _name_of(source: str | None) -> str:
     if source is None:
         return "select"
     return "stdin" if source == STDIN else Path(source).name or "input"
+
+
+def _name_job(name: str, verb: str) -> Path:
+    return Path(f"{name}{verb}.job")
 
 
 def _name_failures(name: str, verb: str) -> Path:

@@ -37,7 +37,9 @@ def show(file: str, as_json: bool) -> None:
         return
     echo(f"{report.operation} of {report.source} at {report.server_url}")
     echo(format_report(report))
-    if not report.waiting:
+    if report.waiting == 0 and 0 < report.verified < report.done:
+        echo(f"read back: {report.verified:,} of {count(report.done, 'row')}")
+    elif not report.waiting:
         echo("nothing waits")
     elif left is None:
         echo(f"{count(report.waiting, 'row')} waiting")

@@ -34,11 +34,15 @@ _MIN_CONNECTIONS = 100
 
 
 class Job(NamedTuple):
-    """One bulk job as the options ask for it; `begin(bulk, progress=...)` starts it."""
+    """One bulk job as the options ask for it; `begin(bulk, progress=...)` starts it.
+
+    `can_begin_again`: the rows can be read once more, and are not in the job file only.
+    """
 
     begin: "Callable[..., Awaitable[Report]]"
     files: JobFiles
     source: str | None
+    can_begin_again: bool
     connection: Connection
     concurrency: int
     share: float
@@ -51,13 +55,14 @@ def run_job(job: Job) -> int:
     from novu_async.cli._run import run
     from novu_async.errors import BulkError
 
+    was_begun = job.files.job.exists()
     try:
         with open_display(quiet=job.quiet) as display:
             report = run(_begin(job, display.show), on_signal=lambda: display.note(_STOPPING))
     except BulkError as error:
         return _end_stopped(job, error)
     except EndedBySignalError:
-        _end_interrupted(job)
+        _end_interrupted(job, was_begun=was_begun)
         raise
     return _end_finished(job, report)
 
@@ -77,11 +82,17 @@ def _end_finished(job: Job, report: "Report") -> int:
     return 0 if report.ok else FAILED
 
 
+def _name_failures(report: "Report") -> None:
+    if report.failures_path is not None:
+        rows = count(report.failed + report.invalid, "row")
+        say(f"{rows} to put right: see {report.failures_path}")
+
+
 def _tell_failures(report: "Report") -> None:
     path = report.failures_path
     if path is None:
         return
-    say(f"{count(report.failed + report.invalid, 'row')} to put right: see {path}")
+    _name_failures(report)
     if any(reason.retryable for reason in report.failures) and report.operation != "verify":
         append = " --operation append" if report.operation == "replace" else ""
         say(f"some can succeed as they are: run this again with {path} --only-retryable{append}")
@@ -93,7 +104,7 @@ def _end_stopped(job: Job, error: "BulkError") -> int:
 
     report: Report = error.report
     cause = error.__cause__ or error
-    if report.done == report.failed == 0:
+    if report.done == report.failed == 0 and (job.can_begin_again or job.source == STDIN):
         job.files.remove_if_ours()
         if job.prints_json:
             _print(job, report, error=describe(error))
@@ -101,21 +112,31 @@ def _end_stopped(job: Job, error: "BulkError") -> int:
         return exit_status(cause)
     _print(job, report, error=describe(error))
     complain(describe(error))
+    _name_failures(report)
     say(f"to go on: {_resume_command(job)}")
     return FAILED if isinstance(cause, APIConnectionError) else exit_status(cause)
 
 
-def _end_interrupted(job: Job) -> None:
+def _end_interrupted(job: Job, *, was_begun: bool) -> None:
     """Tell how far a job came, and how to go on."""
+    import attrs
+
     from novu_async.bulk import read_job
 
     if not job.files.job.exists():
         say(f"interrupted before anything was sent; to begin again: {_same_command()}")
         return
     report = read_job(job.files.job)
-    if report.done == report.failed == 0 and job.source != STDIN:
+    is_written = (report.failed or report.invalid) and job.files.failures.exists()
+    report = attrs.evolve(
+        report,
+        resumed=was_begun,
+        failures_path=str(job.files.failures) if is_written else None,
+    )
+    if report.done == report.failed == 0 and job.can_begin_again:
         job.files.remove_if_ours()
     _print(job, report, interrupted=True)
+    _name_failures(report)
     say(f"interrupted, and saved; to go on: {_resume_command(job)}")
 
 

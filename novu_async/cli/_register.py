@@ -1,5 +1,6 @@
 """register and verify: a whole file at once."""
 
+import os
 from collections.abc import Callable
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
@@ -141,19 +142,25 @@ def _run(
     connection: Connection,
     **source: Any,
 ) -> int:
-    from novu_async.cli._files import choose_files
+    from novu_async.cli._files import STDIN, choose_files, choose_files_of_job
     from novu_async.cli._jobs import Job, run_job
 
     origin: str | None = source["file"]
-    files = choose_files(origin, job, failures, verb=verb)
-    is_resumed_alone = origin is None and source["select"] is None and job is not None
-    if is_resumed_alone and not files.job.exists():
-        raise click.UsageError(f"the job file {job} does not exist: give FILE to begin it")
-    records = None if is_resumed_alone else make_source(**source)
+    records = None
+    if origin is None and source["select"] is None and job is not None:
+        if not os.path.exists(job):
+            raise click.UsageError(f"the job file {job} does not exist: give FILE to begin it")
+        files = choose_files_of_job(job, failures, verb=verb)
+    else:
+        files = choose_files(origin, job, failures, verb=verb)
+        records = make_source(**source)
     begin = partial(
         begin, job=files.job, failures=files.failures, concurrency=concurrency, records=records
     )
-    return run_job(Job(begin, files, origin, connection, concurrency, share, quiet, as_json))
+    can_begin_again = records is not None and origin != STDIN
+    return run_job(
+        Job(begin, files, origin, can_begin_again, connection, concurrency, share, quiet, as_json)
+    )
 
 
 def make_source(
@@ -174,7 +181,7 @@ def make_source(
     if (file is None) == (select is None):
         raise click.UsageError("give FILE, or - for standard input, or --select SQL")
     if select is not None:
-        return read_select(select, columns=columns, constants=given)
+        return read_select(select, only_retryable=only_retryable, columns=columns, constants=given)
     return read_file(str(file), only_retryable=only_retryable, columns=columns, constants=given)
 
 

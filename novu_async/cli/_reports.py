@@ -86,6 +86,7 @@ def format_dry_run(plan: "DryRun") -> str:
         )
     ]
     parts += _format_reasons("invalid rows", plan.invalid_reasons)
+    parts += _format_reasons("rows that cannot be sent", plan.failures)
     parts += _format_findings(plan)
     plans = [
         (f"  {name}", f"{PLAN_LIMITS[name]:,}/s", format_seconds(seconds))

@@ -223,8 +223,78 @@ async def test_places_where_no_file_can_be(bulk: Bulk, tmp_path: Path) -> None:
         await bulk.register(ROWS, job=tmp_path)
     with pytest.raises(ConfigurationError, match="choose another place"):
         await bulk.register(ROWS, job=tmp_path / "missing" / "job")
+
+
+@pytest.mark.parametrize("place", ["missing/failed.csv", "file/failed.csv", "folder", "x" * 255])
+async def test_failures_that_cannot_be_written_are_told_first(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path, place: str
+) -> None:
+    """Not when the job has ended: nothing is sent, and nothing is left."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="cannot be written"):
-        await bulk.register(ROWS, failures=tmp_path / "missing" / "failed.csv")
+        await bulk.register(ROWS, job=tmp_path / "job", failures=tmp_path / place)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+    assert os.listdir(tmp_path / "folder") == []
+    assert local.requests == []
+
+
+async def test_a_failures_file_from_before_is_left_until_the_end(
+    bulk: Bulk, tmp_path: Path
+) -> None:
+    """Trying whether it can be written does not touch it."""
+    failures = tmp_path / "failed.csv"
+    failures.write_text("from before")
+    with pytest.raises(InvalidRequestError):
+        await bulk.register(tmp_path / "gone.csv", failures=failures)
+    assert failures.read_text() == "from before"
+    assert os.listdir(tmp_path) == ["failed.csv"]
+
+
+@pytest.mark.parametrize(
+    ("job", "failures", "argument"),
+    [
+        ("job", "job", "failures"),
+        ("job", "folder/../job", "failures"),
+        ("new.part", "new", "failures"),
+        (None, "in.csv", "failures"),
+        (None, "link.csv", "failures"),
+        ("in.csv", None, "job"),
+        ("link.csv", "failed.csv", "job"),
+    ],
+)
+async def test_files_that_would_overwrite_each_other_are_refused(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path, job: str | None, failures: str, argument: str
+) -> None:
+    """The job and the input stay what they are, and nothing is read or sent."""
+    (tmp_path / "folder").mkdir()
+    source = tmp_path / "in.csv"
+    source.write_text("subscriber_id,provider_id,token\nu,fcm,\n")
+    (tmp_path / "link.csv").symlink_to(source)
+    with source.open("rb") as file:
+        for records in (source, str(source), file):
+            with pytest.raises(InvalidRequestError, match="choose another file") as caught:
+                await bulk.register(
+                    records,
+                    job=None if job is None else tmp_path / job,
+                    failures=None if failures is None else tmp_path / failures,
+                )
+            assert caught.value.argument == argument
+    assert source.read_text().endswith("u,fcm,\n")
+    assert sorted(os.listdir(tmp_path)) == ["folder", "in.csv", "link.csv"]
+    assert local.requests == []
+
+
+async def test_failures_in_the_place_of_an_existing_job_are_refused(
+    bulk: Bulk, tmp_path: Path
+) -> None:
+    """Also where the records are in the job file only."""
+    await bulk.register([*ROWS, ("", "fcm", "t")], job=tmp_path / "job")
+    (tmp_path / "hard").hardlink_to(tmp_path / "job")
+    for name in ("job", "hard"):
+        with pytest.raises(InvalidRequestError, match="would overwrite the job file"):
+            await bulk.register(None, job=tmp_path / "job", failures=tmp_path / name)
+    assert read_job(tmp_path / "job").done == 120
 
 
 @pytest.mark.parametrize(("size", "from_write"), [(100_000, 0), (10_000, 3000)])

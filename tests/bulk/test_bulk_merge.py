@@ -105,6 +105,14 @@ def test_repeated_and_replaced_rows_are_told_apart() -> None:
     assert [why for _, why in mark_duplicates(rows)] == [REPLACED, REPEATED, ""]
 
 
+@given(inputs)
+def test_the_webhook_url_of_a_channel_goes_before_its_tokens(rows: list[Row]) -> None:
+    """The PUT of the URL would erase the tokens that were stored before it."""
+    for _, group in groupby(keep(rows), key=channel_key):
+        is_token = [row.webhook_url is None for row in group]
+        assert is_token == sorted(is_token)
+
+
 @pytest.mark.parametrize(
     ("requests", "per_second", "seconds"),
     [(110, 20, 0.0), (111, 20, 0.05), (2110, 20, 100.0), (11_000, 2000, 0.0), (0, 20, 0.0)],

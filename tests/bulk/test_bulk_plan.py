@@ -1,11 +1,13 @@
 """Dry runs: everything is read and nothing is sent."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from novu_async._secrets import fingerprint
-from novu_async.bulk import Bulk, Progress, plan
+from novu_async.bulk import Bulk, Progress, WebhookUrl, plan
+from novu_async.bulk.records import Operation
 from novu_async.errors import InvalidRequestError
 from novu_async.testing import LocalNovu
 
@@ -54,6 +56,34 @@ async def test_the_figures_hold(bulk: Bulk, local: LocalNovu) -> None:
     report = await bulk.register(rows)
     assert dry.requests == report.requests == len(local.requests) == 300
     assert dry.seconds["free"] == pytest.approx((300 - 110) / 20)
+
+
+async def test_verify_is_planned_as_it_reads(bulk: Bulk, local: LocalNovu) -> None:
+    """One request for a subscriber, and one for each of its integrations that is named."""
+    local.add_integration("fcm", identifier="fcm-eu")
+    local.add_integration("slack", identifier="slack-eu")
+    rows: list[Any] = [
+        *[("u", provider, f"t{i}") for provider in ("fcm", "apns", "expo") for i in range(3)],
+        ("u", "fcm", "t", "fcm-eu"),
+        WebhookUrl("u", "slack", "https://h", None, "slack-eu"),
+        ("v", "fcm", "t", "fcm-eu"),
+        ("w", "apns", "t"),
+    ]
+    await bulk.register(rows)
+    sent = len(local.requests)
+    dry = await bulk.plan(rows, operation="verify")
+    assert (dry.writes, dry.requests) == (7, 4)
+    report = await bulk.verify(rows)
+    assert report.ok
+    reads = [one for one in local.requests[sent:] if "/subscribers/" in one.path]
+    assert report.requests == len(reads) == 4
+
+
+@pytest.mark.parametrize("operation", ["append", "replace", "remove", "delete", "verify"])
+async def test_only_what_fills_a_channel_can_be_beyond_its_limit(operation: Operation) -> None:
+    """Removing, deleting and reading back are never refused for too many tokens."""
+    dry = await plan([("u", "fcm", f"t{i}") for i in range(101)], operation=operation)
+    assert dry.over_limit.count == (operation in ("append", "replace"))
 
 
 async def test_a_dry_run_needs_no_client_and_tells_its_progress() -> None:

@@ -66,6 +66,12 @@ def test_the_header_decides_what_stands_between_fields(delimiter: str) -> None:
     assert read_bytes(text.encode()) == [Row(2, "u", "fcm", "", "t")]
 
 
+def test_delimiters_within_quoted_names_are_not_counted() -> None:
+    """A long title with commas does not make a file of semicolons one of commas."""
+    text = 'subscriber_id;provider_id;token;"note, ""free"", as it came, or none, or empty"\n'
+    assert read_bytes(f"{text}u;fcm;t;x\n".encode())[0][1:5] == ("u", "fcm", "", "t")
+
+
 def test_line_numbers_are_those_of_the_file() -> None:
     """Empty lines and lines within a quoted field count."""
     text = 'token,note,subscriber_id,provider_id\n\nt1,"a\nb",u,fcm\nt2,,u,fcm\n'

@@ -1,6 +1,7 @@
 """One row: what is taken, what is refused, and what is never shown."""
 
 from collections import namedtuple
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -189,7 +190,18 @@ def test_any_values_can_be_written_down() -> None:
     """Values that JSON does not know become their text."""
     assert load_values(dump_values({"a": UUID(int=1)})) == {"a": str(UUID(int=1))}
     assert load_values(dump_values({("x", "y"): b"z"})) == {"('x', 'y')": "b'z'"}  # type: ignore[dict-item]
+    assert load_values(dump_values({1j: True, "n": 10**5000})) == {"1j": True, "n": ""}  # type: ignore[dict-item]
     assert load_values(None) == {}
+
+
+@pytest.mark.parametrize("token", [b"t", datetime(2026, 1, 1, tzinfo=UTC), object()])
+def test_a_value_whose_text_would_pass_is_not_kept(token: object) -> None:
+    """The row of a failures file is refused as the row itself was."""
+    values = {"subscriber_id": "u", "provider_id": "fcm", "token": token, "when": token}
+    refused = read(values)
+    assert isinstance(refused, Invalid)
+    kept = load_values(refused.values)
+    assert (kept["token"], kept["when"]) == (None, str(token))
 
 
 @pytest.mark.parametrize(

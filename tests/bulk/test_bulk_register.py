@@ -22,7 +22,10 @@ from novu_async.bulk import (
     read_file,
     read_outcomes,
 )
-from novu_async.bulk.records import Operation
+from novu_async.bulk.failures import Shape, write_failures
+from novu_async.bulk.journal import FailedRow
+from novu_async.bulk.reasons import UNNAMED, Failure
+from novu_async.bulk.records import Columns, Invalid, Operation, Row
 from novu_async.errors import BulkError, InvalidRequestError
 from novu_async.testing import LocalNovu
 from novu_async.utils import BackoffStrategy, RetryConfig
@@ -111,16 +114,18 @@ async def test_a_failed_row_stops_nothing_and_can_be_fed_back(write: Write, tmp_
         rows = list(csv.DictReader(failures.read_text().splitlines(), delimiter=";"))
         assert list(rows[0]) == ["external_id", "platform", "device", "note", "reason", "retryable"]
         assert [row["device"] for row in rows] == ["t1", "t4", "t3", ""]
+        assert rows[3]["reason"] == "line 6: 2 fields where the header has 4"
         assert rows[0]["note"] == 'say "hi"'
         assert "ghost not found" in rows[0]["reason"]
         assert {row["retryable"] for row in rows} == {"false"}
         assert stat.S_IMODE(failures.stat().st_mode) == 0o600
 
         local.add_subscriber("ghost")
-        again = await bulk.register(read_csv(failures, columns=columns), failures=failures)
+        left = tmp_path / "failed-2.csv"
+        again = await bulk.register(read_csv(failures, columns=columns), failures=left)
         assert (again.done, again.invalid) == (2, 2)
         assert local.device_tokens("ghost", "fcm") == ["t1", "t4"]
-        assert len(failures.read_text().splitlines()) == 3
+        assert len(left.read_text().splitlines()) == 3
 
 
 async def test_failures_take_the_format_of_their_name(
@@ -137,6 +142,61 @@ async def test_failures_take_the_format_of_their_name(
     assert second == {"reason": "line 2: not one JSON object", "retryable": False}
     rows = list(csv.DictReader(as_csv.read_text().splitlines()))
     assert (rows[0]["token"], rows[0]["retryable"]) == ("t", "false")
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ("u,fcm,cut,here", "line 2: 4 fields where the header has 3"),
+        ("u,fcm", "line 2: 2 fields where the header has 3"),
+        ('u,fcm,"cut', "line 2: a quote is never closed, or has text after it"),
+    ],
+)
+@pytest.mark.parametrize("name", ["failed.csv", "failed.jsonl"])
+async def test_a_row_that_is_not_understood_registers_nothing_when_fed_back(
+    bulk: Bulk,
+    local: LocalNovu,
+    write: Write,
+    tmp_path: Path,
+    broken: str,
+    reason: str,
+    name: str,
+) -> None:
+    """The failures file says where it stands in the input, and has nothing that is cut."""
+    path = write(f"subscriber_id,provider_id,token\n{broken}\n")
+    failures = tmp_path / name
+    await bulk.register(path, failures=failures)
+    text = failures.read_text()
+    assert reason in text
+    assert "cut" not in text
+    again = await bulk.register(failures)
+    assert (again.rows, again.invalid, local.requests) == (1, 1, [])
+
+
+@pytest.mark.parametrize("value", [True, False, [7], ["t"], {"a": 1}])
+@pytest.mark.parametrize("field", ["subscriber_id", "provider_id", "token"])
+async def test_a_value_that_is_no_text_does_not_become_one(
+    bulk: Bulk, local: LocalNovu, write: Write, tmp_path: Path, field: str, value: object
+) -> None:
+    """What JSON Lines had of a wrong type is refused again as CSV."""
+    document = {"subscriber_id": "u", "provider_id": "fcm", "token": "t", "more": value}
+    failures = tmp_path / "failed.csv"
+    await bulk.register(write(json.dumps({**document, field: value})), failures=failures)
+    assert (await bulk.register(failures)).invalid == 1
+    assert local.requests == []
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_line_ends_within_a_row_come_back_as_they_were(tmp_path: Path, end: str) -> None:
+    """They would split the row when it is fed back, so a field that has one is quoted."""
+    path = tmp_path / "failed.csv"
+    shape = Shape("csv", ",", ("subscriber_id", "provider_id", "token", "note"), Columns())
+    extra = json.dumps({"note": f"one{end}two{end}"})
+    rows = [Row(2, "u", "fcm", "", f"t{end}w", extra=extra), Row(3, "u", "fcm")]
+    write_failures(path, [FailedRow(row, Failure("no connection")) for row in rows], shape)
+    first, second = read_csv(path).rows("append")
+    assert first[1:] == rows[0][1:]
+    assert isinstance(second, Invalid)
 
 
 async def test_no_failures_make_no_file(bulk: Bulk, tmp_path: Path) -> None:
@@ -242,6 +302,62 @@ async def test_integrations_are_kept_apart() -> None:
         assert len(local.subscribers["u"]["channels"]) == 2
 
 
+async def test_a_webhook_url_erases_no_tokens_of_its_channel(bulk: Bulk, local: LocalNovu) -> None:
+    """Of a chat channel with both, the URL is written first, whatever the order of the rows."""
+    rows = [DeviceToken("u", "slack", "t"), WebhookUrl("u", "slack", "https://h")]
+    assert (await bulk.register(rows, verify=True)).verified == 2
+    assert local.device_tokens("u", "slack") == ["t"]
+
+
+async def test_a_webhook_url_that_is_put_off_erases_no_tokens(bulk: Bulk, local: LocalNovu) -> None:
+    """Where the server was in trouble just then, the tokens of its channel wait with it."""
+    local.faults.next("error_503", method="PUT")
+    rows = [("u", "slack", "t"), WebhookUrl("u", "slack", "https://h"), ("u", "fcm", "t")]
+    report = await bulk.register(rows, verify=True)
+    assert (report.done, report.verified) == (3, 3)
+    assert local.device_tokens("u", "slack") == ["t"]
+
+
+async def test_replacing_rows_that_may_be_of_one_channel_are_not_sent(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path
+) -> None:
+    """Without an identifier they may erase what those with one have stored: they fail at once."""
+    local.add_integration("fcm", identifier="fcm-eu")
+    rows = [("u", "fcm", "b"), ("u", "fcm", "a", "fcm-eu"), ("u", "apns", "c"), ("v", "fcm", "d")]
+    failures = tmp_path / "failed.csv"
+    report = await bulk.register(rows, operation="replace", failures=failures)
+    assert (report.done, report.failed, report.waiting, report.writes) == (3, 1, 0, 3)
+    (reason,) = report.failures
+    assert (reason.reason, reason.lines, reason.retryable) == (UNNAMED, (1,), False)
+    assert local.device_tokens("u", "fcm") == ["a"]
+    assert local.device_tokens("v", "fcm") == ["d"]
+    (failed,) = csv.DictReader(failures.read_text().splitlines())
+    assert (failed["token"], failed["reason"]) == ("b", UNNAMED)
+    dry = await bulk.plan(rows, operation="replace")
+    assert (dry.writes, dry.failures, dry.ok) == (3, report.failures, False)
+    assert (await bulk.plan(rows)).ok
+
+
+async def test_webhook_urls_that_may_be_of_one_channel_are_not_sent(
+    bulk: Bulk, local: LocalNovu
+) -> None:
+    """The one that names its integration wins; tokens, which only add, are sent all the same."""
+    local.add_integration("slack", identifier="slack-eu")
+    rows = [
+        WebhookUrl("u", "slack", "https://named", None, "slack-eu"),
+        WebhookUrl("u", "slack", "https://unnamed"),
+        DeviceToken("u", "slack", "t"),
+    ]
+    report = await bulk.register(rows)
+    assert (report.done, [(one.reason, one.lines) for one in report.failures]) == (
+        2,
+        [(UNNAMED, (2,))],
+    )
+    (channel,) = local.subscribers["u"]["channels"]
+    assert channel["credentials"]["webhookUrl"] == "https://named"
+    assert channel["credentials"]["deviceTokens"] == ["t"]
+
+
 async def test_verify_names_what_is_not_stored(bulk: Bulk, tmp_path: Path) -> None:
     """It writes nothing, reads each subscriber once, and its failures can be registered."""
     await bulk.register([("u", "fcm", "a"), ("u", "apns", "b")])
@@ -288,6 +404,14 @@ async def test_a_provider_without_integration_stops_the_job_soon() -> None:
             await novu.bulk.register(rows)
         assert caught.value.report.failed == 0
         assert len(local.requests) < 100
+
+
+async def test_a_mistyped_integration_stops_no_job(bulk: Bulk, local: LocalNovu) -> None:
+    """Its rows fail, the others of the provider are stored."""
+    wrong = [(f"u{i}", "fcm", "t", "fmc") for i in range(30)]
+    rows = [("a", "fcm", "t"), *wrong, ("z", "fcm", "t")]
+    report = await bulk.register(rows, concurrency=1)
+    assert (report.done, report.failed, report.waiting) == (2, 30, 0)
 
 
 async def test_rows_that_met_a_server_in_trouble_are_sent_once_more(

@@ -8,6 +8,7 @@ import pytest
 from novu_async import Novu
 from novu_async.bulk import Bulk, WebhookUrl
 from novu_async.bulk.plan import Write
+from novu_async.bulk.reasons import NOT_READ_BACK
 from novu_async.bulk.records import Operation
 from novu_async.bulk.sending import Sender
 from novu_async.errors import DeviceTokensNotStoredError, SubscriberNotFoundError
@@ -109,6 +110,19 @@ async def test_a_subscriber_that_is_not_there_has_nothing() -> None:
 
     (result,) = await Sender(SimpleNamespace(retrieve=retrieve), "append").verify([WRITE])
     assert list(result.missing) == ["a", "b", "c"]
+
+
+async def test_an_unknown_subscriber_has_nothing_of_an_integration() -> None:
+    """Rows that name their integration end as the others do: not stored when read back."""
+    async with (
+        LocalNovu(subscribers=[]) as local,
+        Novu(local.api_key, server_url=local.url) as novu,
+    ):
+        local.add_integration("fcm", identifier="fcm-eu")
+        rows = [("ghost", "fcm", "a", "fcm-eu"), ("ghost", "fcm", "b")]
+        report = await novu.bulk.verify(rows)
+    assert [(one.reason, one.count) for one in report.failures] == [(NOT_READ_BACK, 2)]
+    assert report.requests == len(local.requests)
 
 
 async def test_a_webhook_url_goes_to_its_integration(bulk: Bulk, local: LocalNovu) -> None:

@@ -9,9 +9,9 @@ from novu_async.bulk.stops import StopRule
 from novu_async.errors import NovuError
 
 
-def write(number: int = 0, provider_id: str = "fcm") -> Write:
+def write(number: int = 0, provider_id: str = "fcm", identifier: str | None = None) -> Write:
     """Make a write of one row."""
-    return Write(f"u{number}", provider_id, None, (number,), (f"t{number}",))
+    return Write(f"u{number}", provider_id, identifier, (number,), (f"t{number}",))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,29 @@ def test_an_integration_that_has_worked_stops_nothing() -> None:
     rule.succeeded(write(), 0)
     assert rule.failed(write(1), error, 0, 0.0) == [(write(1), error)]
     assert rule.cause is None
+
+
+@pytest.mark.parametrize("works", [None, "fcm-eu"])
+def test_a_mistyped_identifier_stops_nothing_where_its_provider_works(works: str | None) -> None:
+    """A success of anything of the provider shows that its rows are wrong, also those before."""
+    rule = StopRule(2)
+    error = errors.IntegrationNotFoundError()
+    early, late = write(1, "fcm", "fcm-ue"), write(2, "fcm", "fcm-ue")
+    other = write(3, "apns", "apns-ue")
+    assert rule.failed(early, error, 0, 0.0) == rule.failed(other, error, 0, 0.0) == []
+    assert rule.succeeded(write(9, "fcm", works), rule.begin()) == [(early, error)]
+    for _ in range(3):
+        assert rule.failed(late, error, rule.begin(), 0.0) == [(late, error)]
+    assert rule.cause is None
+    assert rule.finish() == [(other, error)]
+
+
+def test_a_named_integration_that_works_proves_no_unnamed_one() -> None:
+    """The provider may have no other active integration: that is not the rows' fault."""
+    rule = StopRule(1)
+    rule.succeeded(write(1, "fcm", "fcm-eu"), 0)
+    rule.failed(write(2), errors.IntegrationNotFoundError(), 0, 0.0)
+    assert rule.cause is not None
 
 
 def test_the_end_hands_out_what_was_held_back() -> None:

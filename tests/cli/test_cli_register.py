@@ -4,13 +4,16 @@ import csv
 import gzip
 import json
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_program import Run
 
+from novu_async.bulk.loader import DONE
 from novu_async.testing import LocalNovu
 
 MIXED = b"""subscriber_id,provider_id,token
@@ -88,6 +91,15 @@ def test_only_retryable(run: Run, server: LocalNovu, tmp_path: Path) -> None:
     header = "subscriber_id,provider_id,token,reason,retryable\n"
     (tmp_path / "in.csv").write_text(f"{header}u1,fcm,one,x,true\nu2,fcm,two,x,false\n")
     assert run("register", "in.csv", "--only-retryable").status == 0
+    assert set(server.subscribers) == {"u1"}
+
+
+def test_only_retryable_of_a_query(run: Run, server: LocalNovu, tmp_path: Path) -> None:
+    """It goes for the rows of a query as for those of a file."""
+    pytest.importorskip("duckdb")
+    header = "subscriber_id,provider_id,token,reason,retryable\n"
+    (tmp_path / "in.csv").write_text(f"{header}u1,fcm,one,x,true\nu2,fcm,two,x,false\n")
+    assert run("register", "--select", "from 'in.csv'", "--only-retryable").status == 0
     assert set(server.subscribers) == {"u1"}
 
 
@@ -231,3 +243,62 @@ def test_stop_in_the_middle_is_told(run: Run, tmp_path: Path) -> None:
         assert run("register", "in.csv", *options).status == 0
         assert len(local.subscribers) == 520
     assert _names(tmp_path) == {"in.csv"}
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (["-"], "stdin"),
+        (["in.csv"], "in.csv"),
+        (["--select", "select * from 'in.csv'"], "select"),
+    ],
+)
+def test_a_job_alone_keeps_the_names_of_its_source(
+    run: Run, tmp_path: Path, source: list[str], name: str
+) -> None:
+    """Going on with --job only ends as the first command would have: with no job file left."""
+    if source[0] == "--select":
+        pytest.importorskip("duckdb")
+    rows = [f"a{i},fcm,token-{i}\n" for i in range(20)] + ["z,fcm,\n"]
+    rows += [f"b{i},apns,token-{i}\n" for i in range(30)]
+    text = "subscriber_id,provider_id,token\n" + "".join(rows)
+    (tmp_path / "in.csv").write_text(text)
+    with LocalNovu.in_thread(integrations=["fcm"]) as local:
+        options = ("--concurrency", "1", "--server-url", local.url)
+        stopped = run("register", *source, *options, stdin=text)
+        job, failures = f"{name}.job", f"{name.removesuffix('.csv')}.failed"
+        failures += ".csv" if name == "in.csv" else ""
+        assert f"1 row to put right: see {failures}" in stopped.err
+        assert _names(tmp_path) == {"in.csv", job, failures}
+        stopped = run("register", "--job", job, *options, NOVU_API_KEY="wrong")
+        assert stopped.status == 2
+        assert job in _names(tmp_path)
+        local.add_integration("apns")
+        done = run("register", "--job", job, *options)
+        assert f"1 row to put right: see {failures}" in done.err
+        assert len(local.subscribers) == 50
+    assert _names(tmp_path) == {"in.csv", failures}
+
+
+def test_a_job_alone_of_a_name_of_the_users_is_kept(
+    run: Run, write_tokens: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Only the name that the program would have chosen is its own."""
+    write_tokens(3)
+    run("register", "tokens.csv", "--job", "my.job")
+    assert run("register", "--job", "my.job").status == 0
+    assert _names(tmp_path) == {"tokens.csv", "my.job"}
+
+
+def test_job_show_says_how_much_is_read_back(
+    run: Run, write_tokens: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A verification that was interrupted, or runs, has something left to do."""
+    write_tokens(5)
+    run("register", "tokens.csv", "--job", "my.job", "--verify")
+    assert "nothing waits" in run("job", "show", "my.job").out
+    with closing(sqlite3.connect(tmp_path / "my.job", isolation_level=None)) as db:
+        db.execute("UPDATE rows SET state = ? WHERE id > 2", (DONE,))
+    shown = run("job", "show", "my.job").out
+    assert "read back: 2 of 5 rows" in shown
+    assert "nothing waits" not in shown

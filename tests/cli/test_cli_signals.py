@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and closed streams, with the program in a process of its own."""
 
+import json
 import os
 import shlex
 import signal
@@ -89,6 +90,23 @@ def test_standard_input_is_not_needed_again(
     process.communicate(timeout=30)
     assert process.returncode == 0
     _assert_all_stored_once(server)
+
+
+def test_report_of_an_interrupted_run(
+    server: LocalNovu, start: Start, write_tokens: Callable[..., Path]
+) -> None:
+    """--json says whether an earlier run had begun the job, and where the failures are."""
+    with open(write_tokens(ROWS), "a") as tokens:
+        tokens.write("nobody,fcm,\n")
+    for resumed in (False, True):
+        process = start("register", "tokens.csv", *SLOWLY, "--json")
+        _wait_for_requests(server, len(server.requests) + 24)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        report = json.loads(out)
+        assert (report["resumed"], report["interrupted"]) == (resumed, True)
+        assert report["failures_path"] == "tokens.failed.csv"
+        assert "1 row to put right: see tokens.failed.csv" in err
 
 
 def test_signal_sent_twice_at_once_counts_once(

@@ -1,0 +1,50 @@
+"""Where a job's files are to be: refused before anything is read, where that would do harm."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from novu_async.bulk.failures import explained, part_of
+from novu_async.bulk.lock import lock_of
+from novu_async.errors import InvalidRequestError
+
+
+def check_places(source: Path | None, job: Path | None, failures: Path | None) -> None:
+    """Refuse files that would overwrite each other, and failures that could not be written.
+
+    Raises InvalidRequestError for the former, ConfigurationError for the latter; leaves nothing.
+    """
+    if job is not None and source is not None:
+        _check_apart((job, part_of(job), lock_of(job)), source, "job", "the records")
+    if failures is None:
+        return
+    written = (failures, part_of(failures))
+    if source is not None:
+        _check_apart(written, source, "failures", "the records")
+    if job is not None:
+        _check_apart(written, job, "failures", "the job file")
+    _check_writable(failures)
+
+
+def _check_apart(written: tuple[Path, ...], kept: Path, argument: str, what: str) -> None:
+    if any(_is_same(path, kept) for path in written):
+        raise InvalidRequestError(
+            f"{argument} would overwrite {what}, {kept}: choose another file", argument
+        )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _check_writable(failures: Path) -> None:
+    """Make the file that the failures are first written to, and remove it."""
+    part = part_of(failures)
+    with explained(failures):
+        if failures.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        with suppress(FileExistsError):  # another job is about to write there, or was killed
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            part.unlink()
