@@ -13,14 +13,17 @@ from chaos_harness import FIGURES
 
 from novu_async import DeviceTokensNotStoredError
 
-MARK = "zq7"
-"""Part of every secret again and again, so that half of one is found as well."""
+MARK = "zq~"
+"""Part of every secret again and again, so that half of one is found as well.
 
-KEY = "zq7zq7-key-zq7zq7"
-HEADER = "zq7zq7-header-zq7zq7"
-WEBHOOK = "https://hooks.example.com/zq7zq7/zq7zq7"
-TOKENS = [f"zq7-token-{i}-zq7" for i in range(12)]
-PASSWORD = "zq7zq7-password-zq7zq7"
+Base64 has no tilde: a random ETag or fingerprint never spells it by chance.
+"""
+
+KEY = "zq~zq~-key-zq~zq~"
+HEADER = "zq~zq~-header-zq~zq~"
+WEBHOOK = "https://hooks.example.com/zq~zq~/zq~zq~"
+TOKENS = [f"zq~-token-{i}-zq~" for i in range(12)]
+PASSWORD = "zq~zq~-password-zq~zq~"
 
 
 @define
