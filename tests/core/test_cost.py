@@ -31,7 +31,7 @@ async def count_functions(call: Callable[[str], Awaitable[Any]]) -> float:
         nonlocal entered
         entered += event == "call"
 
-    for n in range(5):
+    for n in range(CALLS):  # once before, so that yarl knows every address
         await call(f"user-{n}")
     sys.setprofile(watch)
     try:
@@ -92,10 +92,13 @@ async def measure(local: LocalNovu, count: Callable[..., Awaitable[float]]) -> l
 
 
 async def test_a_call_enters_few_more_functions_than_a_bare_one(served: LocalNovu) -> None:
-    """Checks, order, pace and retries together are a part of what aiohttp does."""
+    """Checks, order, pace and retries together are a third of what aiohttp does.
+
+    The difference is counted: what aiohttp itself enters is not the same in every Python.
+    """
     bare, append, add = await measure(served, count_functions)
-    assert append <= 1.35 * bare
-    assert add <= 1.6 * bare
+    assert append <= bare + 72
+    assert add <= bare + 84
 
 
 async def test_a_call_takes_two_callbacks_more_than_a_bare_one(served: LocalNovu) -> None:
