@@ -51,6 +51,13 @@ are player or user ids."""
 CHAT_PROVIDERS = frozenset(ChatOrPushProviderEnum) - PUSH_PROVIDERS
 """Providers that deliver to a `webhook_url`, a phone number or a connection made elsewhere."""
 
+_KNOWN = PUSH_PROVIDERS | CHAT_PROVIDERS
+
+
+def is_known(provider_id: str) -> bool:
+    """Tell whether a provider id is in the API's list, as this version has it."""
+    return provider_id in _KNOWN
+
 
 def is_push(provider_id: str) -> bool:
     """Tell whether a provider is known to deliver to device tokens."""

@@ -57,7 +57,10 @@ class Bulk:
         """Write all records, merged per subscriber, provider and integration; return the Report.
 
         The whole input is read, checked and merged before the first request. One row that cannot be
-        used, or that the API refuses, never stops the others.
+        used, or that the API refuses, never stops the others. Nor does an integration that is not
+        there: its rows wait until all others are sent. Then they fail where they may name a wrong
+        one (by an identifier, or an unknown provider); otherwise the job is stopped, as it is where
+        nothing at all could be written, or where the integration has worked in this job.
 
         - `records`: an iterable or async iterable of DeviceToken, WebhookUrl, dict or tuple; a path
           or open file of CSV, JSON Lines, gzip of both, or Parquet; or what `read_csv`,
@@ -72,8 +75,8 @@ class Bulk:
           with `reason` and `retryable`. Of a replace, feed them back with append.
         - `progress`: called with a Progress a few times a second, in the event loop's thread.
         - `verify`: afterwards read back what was written; what is not there counts as failed.
-        - `stop_after`: the job is stopped after so many failures in a row that are not the rows'
-          own: no server, or no integration for anything of a provider.
+        - `stop_after`: the job is stopped after so many requests in a row without an answer, and
+          nothing more is sent to an integration that so many in a row did not find.
         - `patience`: for so many seconds a server that has answered before may be in trouble; rows
           that met it then are sent once more at the end.
         - `grace`: on cancellation, how long requests under way may take to finish, in seconds.
@@ -121,8 +124,10 @@ class Bulk:
         one subscriber that wait at the same time travel together. Closing it early (`aclosing`)
         stops at once: what was under way may or may not have been written.
 
-        Rows cannot "replace" here: those of one channel would have to be there all at once. The
-        other arguments, and the errors, are those of `register`.
+        Rows cannot "replace" here: those of one channel would have to be there all at once. A known
+        provider without integration stops the stream after `stop_after` rows in a row, since none
+        can wait; other integrations that are not there fail their rows. The other arguments, and
+        the errors, are those of `register`.
         """
         if operation == "replace":
             raise InvalidRequestError(

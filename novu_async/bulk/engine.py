@@ -18,7 +18,14 @@ from novu_async.bulk.reasons import explain
 from novu_async.bulk.records import Operation
 from novu_async.bulk.report import Phase, Progress
 from novu_async.bulk.sending import Result
-from novu_async.bulk.stops import OUTAGE_PAUSE_SECONDS, StopRule, is_silence
+from novu_async.bulk.stops import (
+    OUTAGE_PAUSE_SECONDS,
+    Integration,
+    StopRule,
+    integration_of,
+    is_silence,
+    may_be_mistyped,
+)
 from novu_async.bulk.thread import Thread
 from novu_async.errors import CallError, NovuError
 
@@ -96,6 +103,8 @@ class Engine:
         self._counts = await self._thread.run(self._journal.counts)
         try:
             await self._run_twice()
+            if not self._stopping:
+                await self._judge_refused()
         except ExceptionGroup as group:
             error = _first(group)
             raise error from error.__cause__
@@ -114,6 +123,29 @@ class Engine:
             if not self._deferred or self._rule.cause is not None:
                 return
 
+    async def _judge_refused(self) -> None:
+        """Fail the rows of an integration that only they name, or stop the job for it.
+
+        They were held back until all others were sent, since those show which of it is true.
+        """
+        for integration, error in self._rule.refused.items():
+            if await self._is_the_rows_own(integration):
+                rows = await self._thread.run(
+                    self._journal.fail, self._from, integration, explain(error)
+                )
+                self._count(rows, FAILED)
+            else:
+                self._rule.cause = self._rule.cause or error
+
+    async def _is_the_rows_own(self, integration: Integration) -> bool:
+        """Tell whether a refused integration is mistyped, for the job itself is well.
+
+        One that has worked in this job was switched off.
+        """
+        if not may_be_mistyped(integration) or not self._counts[self._to]:
+            return False
+        return not await self._thread.run(self._journal.has, self._to, integration)
+
     async def _run_tasks(self) -> None:
         self._ended, self._due = asyncio.Event(), asyncio.Event()
         self._queue: asyncio.Queue[list[Write] | None] = asyncio.Queue()
@@ -131,7 +163,9 @@ class Engine:
         held: list[Stored] = []
         last_id = 0
         while not self._stopping:
-            page = await self._thread.run(self._journal.read, self._from, last_id, _PAGE_ROWS)
+            page = await self._thread.run(
+                self._journal.read, self._from, last_id, _PAGE_ROWS, list(self._rule.refused)
+            )
             if not page:
                 break
             last_id = page[-1].id
@@ -184,6 +218,8 @@ class Engine:
         for write in bundle:
             if self._stopping:
                 return
+            if integration_of(write) in self._rule.refused:
+                continue  # its rows wait for the end
             if write.provider_id == put_off:
                 self._deferred += 1
                 continue

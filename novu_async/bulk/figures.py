@@ -13,7 +13,7 @@ from novu_async.bulk.plan import (
     UnknownProvider,
     seconds_by_plan,
 )
-from novu_async.providers import ChatOrPushProviderEnum, nearest_provider
+from novu_async.providers import is_known, nearest_provider
 
 _EXAMPLES = 5
 _CHANNEL = "subscriber_id, provider_id, integration_identifier"
@@ -41,14 +41,13 @@ def make_dry_run(journal: Journal) -> DryRun:
 
 
 def _unknown_providers(journal: Journal) -> tuple[UnknownProvider, ...]:
-    known = {member.value for member in ChatOrPushProviderEnum}
     found = journal.query(
         "SELECT provider_id, count(*) FROM rows GROUP BY provider_id ORDER BY count(*) DESC"
     )
     return tuple(
         UnknownProvider(provider_id, rows, nearest_provider(provider_id))
         for provider_id, rows in found
-        if provider_id not in known
+        if not is_known(provider_id)
     )
 
 

@@ -26,10 +26,17 @@ from novu_async.bulk.plan import Reason, Stored
 from novu_async.bulk.reasons import Failure
 from novu_async.bulk.records import Invalid, Row
 from novu_async.bulk.report import Outcome, Report, Status
+from novu_async.bulk.stops import Integration
 from novu_async.errors import ConfigurationError
 
 _ROW = (
     "line, subscriber_id, provider_id, integration_identifier, token, webhook_url, channel, extra"
+)
+_FAIL = f"UPDATE rows SET state = {FAILED}, reason = ?, detail = ?, retryable = ?"
+_GOES_TO = "provider_id = ? AND integration_identifier = ?"
+_GOES_TO_ONE_OF = (
+    "(provider_id, integration_identifier) IN "
+    "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
 )
 _MAX_REASONS = 20
 _EXAMPLES = 3
@@ -85,14 +92,36 @@ class Journal:
             if sum(self.counts().values()) + invalid != self.meta["rows"]:
                 raise sqlite3.DatabaseError("rows are missing from it")
 
-    def read(self, state: int, after_id: int, limit: int) -> list[Stored]:
-        """Return the next rows in a state, in the order in which they are sent."""
+    def read(
+        self, state: int, after_id: int, limit: int, without: Sequence[Integration] = ()
+    ) -> list[Stored]:
+        """Return the next rows in a state, in the order in which they are sent.
+
+        - `without`: leave out the rows that go to these.
+        """
+        others = f"AND NOT {_GOES_TO_ONE_OF}" if without else ""
+        values = (json.dumps(without),) if without else ()
         with explained(self.path):
             rows = self._db.execute(
-                f"SELECT id, {_ROW} FROM rows WHERE id > ? AND state = ? ORDER BY id LIMIT ?",
-                (after_id, state, limit),
+                f"SELECT id, {_ROW} FROM rows WHERE id > ? AND state = ? {others} "
+                "ORDER BY id LIMIT ?",
+                (after_id, state, *values, limit),
             )
             return [Stored(row[0], Row._make(row[1:])) for row in rows]
+
+    def has(self, state: int, integration: Integration) -> bool:
+        """Tell whether a row that goes to an integration is in a state."""
+        found = self.query(
+            f"SELECT 1 FROM rows WHERE state = ? AND {_GOES_TO} LIMIT 1", state, *integration
+        )
+        return bool(found)
+
+    def fail(self, state: int, integration: Integration, failure: Failure) -> int:
+        """Fail all rows in a state that go to an integration; return their number."""
+        with explained(self.path):
+            return self._db.execute(
+                f"{_FAIL} WHERE state = ? AND {_GOES_TO}", (*_told(failure), state, *integration)
+            ).rowcount
 
     def record(self, settled: Sequence[Settled], **totals: float) -> None:
         """Commit what became of some rows, and add to the totals of the job."""
@@ -113,20 +142,14 @@ class Journal:
         for row_id, state, failure in settled:
             if failure is None:
                 well.setdefault(state, []).append(row_id)
-        ill = [
-            (state, failure.reason, failure.detail, failure.retryable, row_id)
-            for row_id, state, failure in settled
-            if failure is not None
-        ]
+        ill = [(*_told(failure), row_id) for row_id, _, failure in settled if failure is not None]
         for state, row_ids in well.items():
             # one statement, because each one hands the interpreter's lock to and fro
             self._db.execute(
                 "UPDATE rows SET state = ? WHERE id IN (SELECT value FROM json_each(?))",
                 (state, json.dumps(row_ids)),
             )
-        self._db.executemany(
-            "UPDATE rows SET state = ?, reason = ?, detail = ?, retryable = ? WHERE id = ?", ill
-        )
+        self._db.executemany(f"{_FAIL} WHERE id = ?", ill)
 
     def _set(self, name: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
@@ -210,6 +233,10 @@ class Journal:
     def close(self) -> None:
         """Close the file; its write-ahead log is folded in."""
         self._db.close()
+
+
+def _told(failure: Failure) -> tuple[str, str, bool]:
+    return failure.reason, failure.detail, failure.retryable
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:

@@ -19,7 +19,7 @@ from novu_async.bulk.reasons import Failure, explain
 from novu_async.bulk.records import Invalid, Row
 from novu_async.bulk.report import Outcome, Report
 from novu_async.bulk.sending import Result, Sender
-from novu_async.bulk.stops import OUTAGE_PAUSE_SECONDS, StopRule
+from novu_async.bulk.stops import OUTAGE_PAUSE_SECONDS, StopRule, may_be_mistyped
 from novu_async.errors import BulkError, CallError, NovuError
 
 _SOME_ROWS = 200
@@ -150,6 +150,7 @@ class Flow:
         except NovuError as error:
             self._counts.requests += error.attempts if isinstance(error, CallError) else 1
             self._rule.failed(write, error, begun, self._clock.monotonic())
+            self._judge_refused()
             result = Result(0, explain(error))
             if self._rule.cause is not None:
                 self._end()
@@ -160,6 +161,15 @@ class Flow:
             self._settle(row, result.failure or result.missing.get(row.token or ""))
         if self._rule.is_outage and self._rule.cause is None:
             await self._clock.sleep(OUTAGE_PAUSE_SECONDS)
+
+    def _judge_refused(self) -> None:
+        """Stop for an integration that is not there; where rows may have it wrong, only they fail.
+
+        No rows can be held back here until it is known.
+        """
+        for integration, error in self._rule.refused.items():
+            if not may_be_mistyped(integration):
+                self._rule.cause = self._rule.cause or error
 
     def _settle(self, row: Row, failure: Failure | None) -> None:
         if failure is None:

@@ -8,6 +8,7 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ from novu_async.bulk.journal import FailedRow
 from novu_async.bulk.reasons import UNNAMED, Failure
 from novu_async.bulk.records import Columns, Invalid, Operation, Row
 from novu_async.errors import BulkError, InvalidRequestError
+from novu_async.observing import AttemptInfo, Observer
 from novu_async.testing import LocalNovu
+from novu_async.testing._answers import Era
 from novu_async.utils import BackoffStrategy, RetryConfig
 
 pytestmark = pytest.mark.anyio
@@ -406,12 +409,80 @@ async def test_a_provider_without_integration_stops_the_job_soon() -> None:
         assert len(local.requests) < 100
 
 
-async def test_a_mistyped_integration_stops_no_job(bulk: Bulk, local: LocalNovu) -> None:
-    """Its rows fail, the others of the provider are stored."""
-    wrong = [(f"u{i}", "fcm", "t", "fmc") for i in range(30)]
-    rows = [("a", "fcm", "t"), *wrong, ("z", "fcm", "t")]
-    report = await bulk.register(rows, concurrency=1)
-    assert (report.done, report.failed, report.waiting) == (2, 30, 0)
+@pytest.mark.parametrize(
+    ("era", "provider_id", "identifier"), [("2024", "fmc", None), ("2026", "fcm", "fcm-ue")]
+)
+@pytest.mark.parametrize("concurrency", [1, 64])
+async def test_mistyped_integrations_stop_no_job(
+    era: Era, provider_id: str, identifier: str | None, concurrency: int
+) -> None:
+    """However many rows name one, and before any other: they fail, and the others are stored."""
+    wrong = [DeviceToken(f"a{i}", provider_id, "t", identifier) for i in range(300)]
+    right = [("b", "fcm", "t"), ("c", "expo", "t")]
+    async with (
+        LocalNovu(era=era) as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        report = await novu.bulk.register([*wrong, *right], concurrency=concurrency)
+    assert (report.done, report.failed, report.waiting) == (2, 300, 0)
+    (reason,) = report.failures
+    assert (reason.reason, reason.count) == ("no active integration of this provider", 300)
+    assert report.requests < 10 + 2 * concurrency + 2
+
+
+async def test_an_identifier_that_all_rows_name_stops_the_job_soon(
+    bulk: Bulk, local: LocalNovu
+) -> None:
+    """Nothing of the job can be stored, so all of it waits until the integration is there."""
+    rows = [(f"u{i}", "fcm", "t", "fcm-eu") for i in range(1000)]
+    with pytest.raises(BulkError, match="do not have active fcm integration") as caught:
+        await bulk.register(rows)
+    assert caught.value.report.waiting == 1000
+    assert len(local.requests) < 100
+
+
+async def test_a_known_provider_without_integration_holds_up_no_other(tmp_path: Path) -> None:
+    """What can be stored is; its own rows wait until it has one, and the same call goes on."""
+    async with (
+        LocalNovu(integrations=["apns"]) as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        rows = [(f"a{i}", "fcm", "t") for i in range(300)]
+        rows += [(f"b{i}", "apns", "t") for i in range(300)]
+        job = tmp_path / "job"
+        with pytest.raises(BulkError, match="do not have active fcm integration") as caught:
+            await novu.bulk.register(rows, job=job, concurrency=4)
+        report = caught.value.report
+        assert (report.done, report.failed, report.waiting) == (300, 0, 300)
+        local.add_integration("fcm")
+        assert (await novu.bulk.register(rows, job=job)).done == 600
+
+
+async def test_an_integration_that_is_switched_off_meanwhile_stops_the_job(
+    local: LocalNovu, tmp_path: Path
+) -> None:
+    """It has worked in this job, so its rows are not wrong: they wait for it."""
+
+    class SwitchOff(Observer):
+        attempts = 0
+
+        def attempt(self, attempt: AttemptInfo) -> AbstractContextManager[object]:
+            self.attempts += 1
+            if self.attempts == 20:
+                local.reset()
+            return nullcontext()
+
+    async with Novu(local.api_key, server_url=local.url, observer=SwitchOff()) as novu:
+        local.add_integration("fcm", identifier="fcm-eu")
+        rows = [(f"a{i}", "fcm", "t", "fcm-eu") for i in range(100)]
+        rows += [(f"b{i}", "apns", "t", "apns") for i in range(100)]
+        job = tmp_path / "job"
+        with pytest.raises(BulkError, match="do not have active fcm integration") as caught:
+            await novu.bulk.register(rows, job=job, concurrency=1)
+        report = caught.value.report
+        assert (report.done, report.failed, report.waiting) == (119, 0, 81)
+        local.add_integration("fcm", identifier="fcm-eu")
+        assert (await novu.bulk.register(rows, job=job)).done == 200
 
 
 async def test_rows_that_met_a_server_in_trouble_are_sent_once_more(

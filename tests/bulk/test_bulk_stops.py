@@ -5,7 +5,7 @@ import pytest
 from novu_async import errors
 from novu_async.bulk.plan import Write
 from novu_async.bulk.reasons import explain
-from novu_async.bulk.stops import StopRule
+from novu_async.bulk.stops import StopRule, may_be_mistyped
 from novu_async.errors import NovuError
 
 
@@ -84,46 +84,41 @@ def test_an_answer_to_an_earlier_write_proves_nothing() -> None:
     assert rule.finish() == []
 
 
-def test_a_provider_without_integration_stops_the_job() -> None:
-    """Also while another provider's writes succeed in between."""
+def test_an_integration_that_is_not_there_is_refused() -> None:
+    """Also while another provider's writes succeed in between; the job goes on without it."""
     rule = StopRule(3)
+    error = errors.IntegrationNotFoundError()
     for number in range(3):
         assert rule.succeeded(write(9, "apns"), rule.begin()) == []
-        assert rule.cause is None
-        rule.failed(write(number), errors.IntegrationNotFoundError(), rule.begin(), 0.0)
-    assert isinstance(rule.cause, errors.IntegrationNotFoundError)
-
-
-def test_an_integration_that_has_worked_stops_nothing() -> None:
-    """Once a write of it succeeded, a refusal is its row's own."""
-    rule = StopRule(1)
-    error = errors.IntegrationNotFoundError()
-    rule.succeeded(write(), 0)
-    assert rule.failed(write(1), error, 0, 0.0) == [(write(1), error)]
+        assert rule.refused == {}
+        assert rule.failed(write(number), error, rule.begin(), 0.0) == []
+    assert rule.refused == {("fcm", ""): error}
     assert rule.cause is None
+    assert rule.finish() == []
 
 
-@pytest.mark.parametrize("works", [None, "fcm-eu"])
-def test_a_mistyped_identifier_stops_nothing_where_its_provider_works(works: str | None) -> None:
-    """A success of anything of the provider shows that its rows are wrong, also those before."""
+@pytest.mark.parametrize("identifier", [None, "fcm-ue"])
+def test_an_integration_that_works_is_not_refused(identifier: str | None) -> None:
+    """A success of it shows that the failures before were their rows' own."""
     rule = StopRule(2)
     error = errors.IntegrationNotFoundError()
-    early, late = write(1, "fcm", "fcm-ue"), write(2, "fcm", "fcm-ue")
-    other = write(3, "apns", "apns-ue")
-    assert rule.failed(early, error, 0, 0.0) == rule.failed(other, error, 0, 0.0) == []
-    assert rule.succeeded(write(9, "fcm", works), rule.begin()) == [(early, error)]
-    for _ in range(3):
-        assert rule.failed(late, error, rule.begin(), 0.0) == [(late, error)]
-    assert rule.cause is None
-    assert rule.finish() == [(other, error)]
+    early, late = write(1, "fcm", identifier), write(2, "fcm", identifier)
+    other = write(3, "fcm", "fcm-eu")
+    for one in (early, other):
+        assert rule.failed(one, error, rule.begin(), 0.0) == []
+    assert rule.succeeded(write(9, "fcm", identifier), rule.begin()) == [(early, error)]
+    assert rule.failed(late, error, rule.begin(), 0.0) == []
+    assert rule.refused == {}
+    assert rule.finish() == [(other, error), (late, error)]
 
 
-def test_a_named_integration_that_works_proves_no_unnamed_one() -> None:
-    """The provider may have no other active integration: that is not the rows' fault."""
-    rule = StopRule(1)
-    rule.succeeded(write(1, "fcm", "fcm-eu"), 0)
-    rule.failed(write(2), errors.IntegrationNotFoundError(), 0, 0.0)
-    assert rule.cause is not None
+@pytest.mark.parametrize(
+    ("integration", "expected"),
+    [(("fcm", ""), False), (("fcm", "fcm-eu"), True), (("fmc", ""), True)],
+)
+def test_rows_may_have_names_wrong(integration: tuple[str, str], expected: bool) -> None:
+    """A known provider without an identifier can only be missing in the environment."""
+    assert may_be_mistyped(integration) is expected
 
 
 def test_the_end_hands_out_what_was_held_back() -> None:

@@ -137,6 +137,26 @@ async def test_a_refused_key_ends_the_stream(local: LocalNovu) -> None:
     assert report.rows == report.failed + report.waiting
 
 
+async def test_an_integration_that_rows_may_have_wrong_ends_no_stream(
+    bulk: Bulk, local: LocalNovu
+) -> None:
+    """An identifier that is not there fails its rows, those of the others are stored."""
+    rows = [*((f"a{i}", "fcm", "t", "fcm-ue") for i in range(30)), ("b", "fcm", "t")]
+    outcomes = await collect(bulk, rows, concurrency=1)
+    assert [outcome.ok for outcome in outcomes] == [False] * 30 + [True]
+
+
+async def test_a_provider_without_integration_ends_the_stream() -> None:
+    """No row of a known provider can be stored then, and the error says why."""
+    async with (
+        LocalNovu(integrations=["apns"]) as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        with pytest.raises(BulkError, match="do not have active fcm integration"):
+            await collect(novu.bulk, ((f"u{i}", "fcm", "t") for i in count()))
+        assert len(local.requests) < 100
+
+
 async def test_an_error_of_the_source_is_raised(bulk: Bulk) -> None:
     """As it is, after the outcomes before it; a useless file is an InvalidRequestError."""
 
