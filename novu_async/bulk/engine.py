@@ -218,7 +218,7 @@ class Engine:
         for write in bundle:
             if self._stopping:
                 return
-            if integration_of(write) in self._rule.refused:
+            if self._rule.refused and integration_of(write) in self._rule.refused:
                 continue  # its rows wait for the end
             if write.provider_id == put_off:
                 self._deferred += 1
