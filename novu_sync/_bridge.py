@@ -1,8 +1,8 @@
 """The way from any thread into the event loop of one blocking client.
 
 Each client has one anyio portal - a thread with an event loop - which its first call starts. The
-portal starts and ends that loop. The calls go in by `call_soon_threadsafe`, several at once where
-several wait, because `portal.call` waits for two hand-overs and costs three times as much.
+portal starts and ends that loop. The calls go in past it, several at once where several wait,
+because `portal.call` waits for two hand-overs and costs three times as much.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from anyio.from_thread import start_blocking_portal
 
 from novu_async._secrets import refuse_copy
 from novu_async.errors import ClientClosedError
+from novu_sync._bell import Bell
 from novu_sync._calls import Call, Feed, Stream
 from novu_sync._executor import DaemonExecutor
 
@@ -79,8 +80,10 @@ class _Portal:
 
             sniffio.thread_local.name = "asyncio"  # though a caller's context may say "trio"
         self._thread_id = get_ident()
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(DaemonExecutor())
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(DaemonExecutor())
+        self._bell = Bell(loop, self._begin_arrivals)
+        self._loop = loop
         self._ready.set()
 
     async def _close(self) -> None:
@@ -94,12 +97,17 @@ class _Portal:
             await asyncio.wait(tasks, timeout=_GRACE)
         with move_on_after(_GRACE):
             await self._core.aclose()
+        self._bell.close()
 
     def _begin_arrivals(self) -> None:
         with self._lock:
             arrivals, self._arrivals = self._arrivals, []
         for call in arrivals:
             call.begin(self._running)
+
+    def _give_up(self, call: Call[Any]) -> None:
+        self._begin_arrivals()  # it may be one, and its thread may have been stopped before it rang
+        call.cancel()
 
     def admit(self, call: Call[Any]) -> None:
         """Bring a call into the loop. Raises ClientClosedError once the portal is stopped."""
@@ -108,7 +116,8 @@ class _Portal:
                 "a blocking call inside the client's own event loop would wait for itself; "
                 "await it through novu_async instead"
             )
-        self._ready.wait()
+        if self._loop is None:
+            self._ready.wait()
         with self._lock:
             if self._loop is None:
                 raise RuntimeError("the client's event loop could not be started")
@@ -120,8 +129,7 @@ class _Portal:
             loop_sleeps = not self._arrivals  # else it has been woken, and takes this call along
             self._arrivals.append(call)
         if loop_sleeps:
-            with suppress(RuntimeError):  # the loop is closed, and the call was cancelled before
-                self._loop.call_soon_threadsafe(self._begin_arrivals)
+            self._bell.ring()  # where the loop is over, the call was cancelled before
 
     def check_process(self) -> None:
         """Refuse to go on in a forked child: the loop runs in the parent."""
@@ -133,7 +141,7 @@ class _Portal:
         if call.done or self._loop is None or self._pid != os.getpid():
             return
         with suppress(RuntimeError):  # the loop is closed, and with it the call
-            self._loop.call_soon_threadsafe(call.cancel)
+            self._loop.call_soon_threadsafe(self._give_up, call)
             if get_ident() != self._thread_id:
                 call.wait_for_end(_GRACE)
 

@@ -104,8 +104,10 @@ class Call(Generic[R]):
 
     def _next_errand(self) -> Callable[[], object] | None:
         while True:
-            with suppress(Empty):  # from time to time, to notice a signal that came before get()
+            try:  # from time to time, to notice a signal that came before get()
                 return self._inbox.get(timeout=_LISTEN)
+            except Empty:
+                continue
 
     def wait_for_end(self, seconds: float) -> None:
         """Wait for the coroutine to be over, without running errands; give up after `seconds`."""

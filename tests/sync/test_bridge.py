@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import pydoc
+import signal
 import threading
 import traceback
 import warnings
@@ -16,6 +17,7 @@ import pytest
 from stub_core import Calls, Client, Core, request_id
 
 from novu_async.errors import ClientClosedError, NovuError
+from novu_sync._calls import Call
 
 
 @pytest.fixture
@@ -143,6 +145,42 @@ def test_ctrl_c_cancels_the_call_and_leaves_the_client_usable(client: Client) ->
         client.calls.hang(interrupt=True)
     assert client.bridge.core.cancelled == 1
     assert client.calls.echo("next") == "next"
+
+
+def test_a_call_given_up_before_it_came_in_never_runs(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C may come while the loop is still busy with something else."""
+    client.calls.echo("a")
+    loop, portal = client.bridge.core.loop, client.bridge._portal
+    assert loop is not None
+    assert portal is not None
+    busy, release = threading.Event(), threading.Event()
+    ran = []
+
+    async def run() -> None:
+        ran.append(True)
+
+    loop.call_soon_threadsafe(lambda: (busy.set(), release.wait()))
+    busy.wait()
+    call = Call(run)
+    portal.admit(call)
+    monkeypatch.setattr(call, "wait_for_end", lambda seconds: release.set())
+    portal.abort(call)
+    assert client.calls.echo("next") == "next"
+    assert not ran
+
+
+def test_ctrl_c_between_arrival_and_bell(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that could not wake the loop any more does not keep the next ones from it."""
+    client.calls.echo("a")
+    bell = client.bridge._portal._bell  # type: ignore[union-attr]
+    with monkeypatch.context() as patch:
+        patch.setattr(bell, "_ring", lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            client.calls.hang()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(client.calls.echo, "next").result(10) == "next"
 
 
 def test_closing_ends_the_calls_of_other_threads() -> None:
