@@ -102,7 +102,7 @@ class Engine:
         self._began = self._recorded_at = self._clock.monotonic()
         self._counts = await self._thread.run(self._journal.counts)
         try:
-            await self._run_twice()
+            await self._run_passes()
             if not self._stopping:
                 await self._judge_refused()
         except ExceptionGroup as group:
@@ -112,16 +112,19 @@ class Engine:
             await self._record()
             self._report()
 
-    async def _run_twice(self) -> None:
-        """Send everything, then once more what met a server in trouble."""
-        for self._puts_off in (True, False):
+    async def _run_passes(self) -> None:
+        """Send everything; then what met a server in trouble, once more, and what was not sent
+        while an integration seemed not to be there."""
+        self._puts_off = is_left = True
+        while is_left:
+            self._deferred, self._rule.recovered = 0, False
             await self._run_tasks()
             if self._stopping:
                 return
             self._settle_all(self._rule.finish())
             await self._record()
-            if not self._deferred or self._rule.cause is not None:
-                return
+            self._puts_off = False
+            is_left = self._rule.cause is None and (self._deferred > 0 or self._rule.recovered)
 
     async def _judge_refused(self) -> None:
         """Fail the rows of an integration that only they name, or stop the job for it.

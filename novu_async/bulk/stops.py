@@ -33,14 +33,16 @@ class StopRule:
     own: it is handed out then.
 
     An integration that is not there, as often in a row, is `refused`, with the error: nothing more
-    is to be sent to it, and what was held back of it is not handed out. `now` is in seconds, of any
-    clock that does not jump.
+    is to be sent to it, and its failures are not handed out. Where a success shows that it is there
+    after all, `recovered` is set: what failed or was not sent meanwhile can be sent. `now` is in
+    seconds, of any clock that does not jump.
     """
 
     stop_after: int
     patience: float = 0.0
     cause: NovuError | None = None
     refused: dict[Integration, NovuError] = field(factory=dict, init=False)
+    recovered: bool = field(default=False, init=False)
     _missed: dict[Integration, list[Suspect]] = field(factory=dict, init=False)
     _unanswered: list[tuple[int, Suspect]] = field(factory=list, init=False)
     _silent_in_a_row: int = field(default=0, init=False)
@@ -63,8 +65,9 @@ class StopRule:
             self._answered = True  # nearly always, and nothing is held back then
             return []
         integration = integration_of(write)
-        self.refused.pop(integration, None)
-        return self._take_answer(begun) + self._missed.pop(integration, [])
+        if self._missed.pop(integration, None) or self.refused.pop(integration, None):
+            self.recovered = True
+        return self._take_answer(begun)
 
     def failed(self, write: Write, error: NovuError, begun: int, now: float) -> list[Suspect]:
         """Take in a failure; return those that are their rows' own. May set `cause`."""
@@ -78,10 +81,13 @@ class StopRule:
         own = self._take_answer(begun)
         if not isinstance(error, errors.IntegrationNotFoundError):
             return [*own, (write, error)]
-        missed = self._missed.setdefault(integration_of(write), [])
-        missed.append((write, error))
-        if len(missed) >= self.stop_after:
-            self.refused[integration_of(write)] = error
+        integration = integration_of(write)
+        if integration not in self.refused:
+            missed = self._missed.setdefault(integration, [])
+            missed.append((write, error))
+            if len(missed) >= self.stop_after:
+                self.refused[integration] = error
+                del self._missed[integration]
         return own
 
     def _take_silence(self, write: Write, error: NovuError, now: float) -> None:
@@ -109,11 +115,9 @@ class StopRule:
             self.cause = self.cause or self._unanswered[-1][1][1]
         if self.cause is not None:
             return []
-        own = []
-        for integration in [one for one in self._missed if one not in self.refused]:
-            own += self._missed.pop(integration)
+        own = [suspect for missed in self._missed.values() for suspect in missed]
         own += [suspect for _, suspect in self._unanswered]
-        self._unanswered = []
+        self._missed, self._unanswered = {}, []
         return own
 
 

@@ -458,21 +458,26 @@ async def test_a_known_provider_without_integration_holds_up_no_other(tmp_path: 
         assert (await novu.bulk.register(rows, job=job)).done == 600
 
 
+class AtAttempt(Observer):
+    """Runs functions just before attempts of the client, by their number."""
+
+    def __init__(self, actions: dict[int, Callable[[], object]]) -> None:
+        self.actions = actions
+        self.attempts = 0
+
+    def attempt(self, attempt: AttemptInfo) -> AbstractContextManager[object]:
+        """Run what is to happen now."""
+        self.attempts += 1
+        self.actions.get(self.attempts, lambda: None)()
+        return nullcontext()
+
+
 async def test_an_integration_that_is_switched_off_meanwhile_stops_the_job(
     local: LocalNovu, tmp_path: Path
 ) -> None:
     """It has worked in this job, so its rows are not wrong: they wait for it."""
-
-    class SwitchOff(Observer):
-        attempts = 0
-
-        def attempt(self, attempt: AttemptInfo) -> AbstractContextManager[object]:
-            self.attempts += 1
-            if self.attempts == 20:
-                local.reset()
-            return nullcontext()
-
-    async with Novu(local.api_key, server_url=local.url, observer=SwitchOff()) as novu:
+    observer = AtAttempt({20: local.reset})
+    async with Novu(local.api_key, server_url=local.url, observer=observer) as novu:
         local.add_integration("fcm", identifier="fcm-eu")
         rows = [(f"a{i}", "fcm", "t", "fcm-eu") for i in range(100)]
         rows += [(f"b{i}", "apns", "t", "apns") for i in range(100)]
@@ -483,6 +488,20 @@ async def test_an_integration_that_is_switched_off_meanwhile_stops_the_job(
         assert (report.done, report.failed, report.waiting) == (119, 0, 81)
         local.add_integration("fcm", identifier="fcm-eu")
         assert (await novu.bulk.register(rows, job=job)).done == 200
+
+
+async def test_an_integration_that_is_on_again_gets_all_its_rows(local: LocalNovu) -> None:
+    """A write that was begun before shows it; what was not sent meanwhile is sent then."""
+
+    def switch_on() -> None:
+        local.add_integration("fcm", identifier="fcm-eu")
+
+    observer = AtAttempt({20: local.reset, 35: switch_on})
+    async with Novu(local.api_key, server_url=local.url, observer=observer) as novu:
+        switch_on()
+        rows = [(f"a{i}", "fcm", "t", "fcm-eu") for i in range(1000)]
+        report = await novu.bulk.register(rows, concurrency=16)
+    assert (report.done, report.failed, report.waiting) == (1000, 0, 0)
 
 
 async def test_rows_that_met_a_server_in_trouble_are_sent_once_more(

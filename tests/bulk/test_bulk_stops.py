@@ -97,19 +97,25 @@ def test_an_integration_that_is_not_there_is_refused() -> None:
     assert rule.finish() == []
 
 
-@pytest.mark.parametrize("identifier", [None, "fcm-ue"])
-def test_an_integration_that_works_is_not_refused(identifier: str | None) -> None:
-    """A success of it shows that the failures before were their rows' own."""
+@pytest.mark.parametrize("failures", [1, 3])
+@pytest.mark.parametrize("identifier", [None, "fcm-eu"])
+def test_an_integration_that_is_there_again_is_refused_no_more(
+    identifier: str | None, failures: int
+) -> None:
+    """What failed before waits to be sent again; another integration shows nothing."""
     rule = StopRule(2)
     error = errors.IntegrationNotFoundError()
-    early, late = write(1, "fcm", identifier), write(2, "fcm", identifier)
-    other = write(3, "fcm", "fcm-eu")
-    for one in (early, other):
-        assert rule.failed(one, error, rule.begin(), 0.0) == []
-    assert rule.succeeded(write(9, "fcm", identifier), rule.begin()) == [(early, error)]
-    assert rule.failed(late, error, rule.begin(), 0.0) == []
+    other = write(3, "fcm", "fcm-ue")
+    early = rule.begin()
+    for number in range(failures):
+        assert rule.failed(write(number, "fcm", identifier), error, early, 0.0) == []
+    assert list(rule.refused) == [("fcm", identifier or "")] * (failures > 2)
+    assert rule.failed(other, error, early, 0.0) == []
+    assert not rule.recovered
+    assert rule.succeeded(write(9, "fcm", identifier), early) == []
+    assert rule.recovered
     assert rule.refused == {}
-    assert rule.finish() == [(other, error), (late, error)]
+    assert rule.finish() == [(other, error)]
 
 
 @pytest.mark.parametrize(
