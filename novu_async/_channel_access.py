@@ -14,7 +14,12 @@ from novu_async._ordering import Turn
 from novu_async._pipeline import Pipeline
 from novu_async._reading import Reader
 from novu_async._wire import Reply, Request
-from novu_async.errors import CallError, DeviceTokensNotStoredError, NovuError
+from novu_async.errors import (
+    CallError,
+    DeviceTokensNotStoredError,
+    IntegrationNotFoundError,
+    NovuError,
+)
 
 NO_CHANNEL = Channel("", ())
 
@@ -40,7 +45,9 @@ class ChannelAccess:
         """Read the channel, from a cache where the server is of before 2025.
 
         It is that of the integration to which the API would write; where the subscriber has none
-        there, but one for an older integration that is still active, it is that one.
+        there, but one for an older integration that is still active, it is that one. An identifier
+        that no active integration has raises IntegrationNotFoundError, as writes do: the channel
+        may well be there.
         """
         self.requests += 1
         reply = await self.reader.subscriber(self.target.subscriber_id)
@@ -50,11 +57,16 @@ class ChannelAccess:
         active = await self.reader.integrations()
         if active is None:
             return self.channels[0]
-        chosen = await self.reader.integration_id(
-            self.target.provider_id, self.target.integration_identifier
-        )
+        provider_id, identifier = self.target.provider_id, self.target.integration_identifier
+        chosen = await self.reader.integration_id(provider_id, identifier)
+        if chosen is None and identifier is not None:
+            chosen = await self.reader.integration_id(provider_id, identifier, fresh=True)
+            if chosen is None and await self.reader.integrations() is not None:
+                raise IntegrationNotFoundError(
+                    f"there is no active {provider_id} integration {identifier!r}", status_code=400
+                )
         by_id = {channel.integration_id: channel for channel in self.channels}
-        if chosen in by_id or self.target.integration_identifier is not None:
+        if chosen in by_id or identifier is not None:
             return by_id.get(chosen or "", NO_CHANNEL)
         others = [one for one in reversed(active) if str(one.get("_id")) in by_id]
         return by_id[str(others[0]["_id"])] if others else NO_CHANNEL
@@ -195,6 +207,7 @@ class ChannelAccess:
     async def _parse_written(self, reply: Reply) -> list[Channel]:
         """Read the channels after a write; where the answer shows none, look again."""
         channels = parse_channels(reply.body, self.target.provider_id)
+        self.requests += reply.attempts - 1
         if not channels:
             self.requests += 1
             reread = await self.reader.subscriber(self.target.subscriber_id)

@@ -166,6 +166,7 @@ class Pipeline:
         except CallError as error:
             again = partial(self._attempt, exchange)
             reply = await self._go_on(error, lambda _: again(), config, exchange)
+            reply.attempts = exchange.attempts
         self._budget.earn()
         return reply
 
@@ -194,6 +195,7 @@ class Pipeline:
                 reply = await attempt(1)
             except CallError as error:
                 reply = await self._go_on(error, attempt, config, exchange)
+                reply.attempts = exchange.attempts
         self._budget.earn()
         return reply
 

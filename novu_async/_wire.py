@@ -64,11 +64,15 @@ class Request:
 
 @define
 class Reply:
-    """One complete HTTP answer; header names are looked up whatever their case."""
+    """One complete HTTP answer; header names are looked up whatever their case.
+
+    - `attempts`: how many requests it took.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    attempts: int = 1
 
 
 def build_url(base: str, endpoint: Endpoint, **segments: str) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable, Collection, Hashable, Iterable
 from functools import partial
-from typing import Literal
+from typing import Literal, NoReturn
 
 from attrs import evolve, field, frozen
 
@@ -21,6 +21,7 @@ from novu_async._pipeline import Pipeline
 from novu_async._reading import Reader
 from novu_async._secrets import describe_tokens
 from novu_async.errors import (
+    CallError,
     ClientClosedError,
     DeviceTokenLimitError,
     DeviceTokensNotStoredError,
@@ -109,7 +110,8 @@ class DeviceTokens:
         are split. With `on_missing_subscriber="create"` an unknown subscriber is created.
 
         A 100-token limit of newer servers raises DeviceTokenLimitError, and nothing of this call is
-        stored beyond what an earlier part of a split list has stored.
+        stored. Where only a later part of a long list fails, DeviceTokensNotStoredError names the
+        tokens that are not stored, and the error of that part is its `__cause__`.
         """
         target = _make_target(subscriber_id, provider_id, integration_identifier)
         given = _check_tokens(tokens)
@@ -245,13 +247,9 @@ class DeviceTokens:
         for resend in range(max_resends + 1):
             for part in split_by_size(missing):
                 try:
-                    channel = await access.append(part)
-                except SubscriberNotFoundError:
-                    if not creates:
-                        raise
-                    await access.create_subscriber(part)
-                    # changes nothing where they are stored, and shows it
-                    channel = await access.append(part)
+                    channel = await self._append(access, creates, part)
+                except NovuError as error:
+                    _raise_partly(error, without(tokens, channel.device_tokens), tokens, access)
             missing = without(tokens, channel.device_tokens)
             if not missing and self._pipeline.settings.confirm_after is not None:
                 channel = await self._confirm(access, channel)
@@ -262,6 +260,16 @@ class DeviceTokens:
                 resent = unite(resent, missing)
                 await self._pause()
         return _result(channel, access, "stored", resent=tuple(resent))
+
+    async def _append(self, access: ChannelAccess, creates: bool, part: Tokens) -> Channel:
+        try:
+            return await access.append(part)
+        except SubscriberNotFoundError:
+            if not creates:
+                raise
+            await access.create_subscriber(part)
+            # changes nothing where they are stored, and shows it
+            return await access.append(part)
 
     async def _rewrite(
         self,
@@ -368,7 +376,24 @@ def _share(result: DeviceTokensResult, own: Tokens) -> DeviceTokensResult:
     return result
 
 
+def _raise_partly(
+    error: NovuError, missing: Tokens, given: Tokens, access: ChannelAccess
+) -> NoReturn:
+    """Raise an error, and name what is not stored where it failed only a part."""
+    if len(missing) == len(given):
+        if isinstance(error, CallError):
+            error.attempts += access.requests - 1
+        raise error
+    raise DeviceTokensNotStoredError(
+        f"{len(missing)} of {len(given)} device tokens are not stored: {error.message}",
+        missing,
+        requests=access.requests,
+    ) from error
+
+
 def _may_be_one_members_fault(error: NovuError) -> bool:
+    if isinstance(error, DeviceTokensNotStoredError) and isinstance(error.__cause__, NovuError):
+        error = error.__cause__
     return isinstance(error, DeviceTokenLimitError | PayloadTooLargeError | ValidationErrorDto)
 
 

@@ -298,7 +298,8 @@ class RateLimitError(APIError):
 
 
 class DeviceTokensNotStoredError(NovuError):
-    """The API acknowledged a write, yet its answers lack tokens of it: another writer was faster.
+    """Some of the tokens are not stored, although the API acknowledged a write: another writer was
+    faster, or a later part of a long list failed, with an error that is the `__cause__`.
 
     - `device_tokens`: the tokens that are not stored, in the order given. Not part of the text,
       and left out of pickles and copies (`fingerprints` stays).

@@ -69,7 +69,9 @@ class Bulk:
           stopped or killed, and reports every row once; `records` may then be None. It holds the
           tokens, with mode 0600. Without it nothing is kept.
         - `operation`: "append"; "replace" (the rows of a channel become its only tokens);
-          "remove"; "delete" (all channels of the provider).
+          "remove"; "delete" (all channels of the provider). Writing a webhook URL erases the device
+          tokens that its chat channel has (the API's PUT and PATCH both do); tokens of the same job
+          come after it.
         - `on_missing_subscriber`: "create" registers unknown subscribers first (append only).
         - `failures`: where to write the rows that failed or were invalid, shaped like the input,
           with `reason` and `retryable`. Of a replace, feed them back with append.
@@ -126,8 +128,9 @@ class Bulk:
 
         Rows cannot "replace" here: those of one channel would have to be there all at once. A known
         provider without integration stops the stream after `stop_after` rows in a row, since none
-        can wait; other integrations that are not there fail their rows. The other arguments, and
-        the errors, are those of `register`.
+        can wait; other integrations that are not there fail their rows. A webhook URL erases the
+        device tokens that earlier rows have put into its chat channel. The other arguments, and the
+        errors, are those of `register`.
         """
         if operation == "replace":
             raise InvalidRequestError(

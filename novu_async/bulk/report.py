@@ -32,7 +32,8 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether what the row asks for is so now."""
+        """Whether nothing is left to do for the row; for a duplicate, the other row's outcome says
+        more."""
         return self.status in ("done", "duplicate")
 
 

@@ -9,8 +9,14 @@ from novu_async._secrets import describe_tokens
 from novu_async.bulk.plan import Write
 from novu_async.bulk.reasons import NOT_READ_BACK, STILL_READ_BACK, Failure, explain
 from novu_async.bulk.records import Operation
+from novu_async.bulk.stops import is_silence
 from novu_async.device_tokens import DeviceTokensResult
-from novu_async.errors import DeviceTokensNotStoredError, SubscriberNotFoundError
+from novu_async.errors import (
+    DeviceTokensNotStoredError,
+    IntegrationNotFoundError,
+    NovuError,
+    SubscriberNotFoundError,
+)
 from novu_async.models import ChannelSettingsDto
 
 
@@ -88,7 +94,10 @@ class Sender:
         """Fail the tokens that are missing; of a replace all, for it is one whole."""
         if self.operation != "append" or not error.device_tokens:
             raise error
-        failure = explain(error)
+        cause = error.__cause__ if isinstance(error.__cause__, NovuError) else error
+        if is_silence(cause):
+            raise cause
+        failure = explain(cause)
         return Result(error.requests, missing=dict.fromkeys(error.device_tokens, failure))
 
     async def verify(self, writes: Sequence[Write]) -> list[Result]:
@@ -96,16 +105,21 @@ class Sender:
         results: list[Result] = []
         channels: Iterable[ChannelSettingsDto] | None = None
         for write in writes:
-            requests = 0
-            if write.integration_identifier is not None and write.tokens:
-                results.append(await self._verify_alone(write))
+            if write.tokens and write.integration_identifier is not None:
+                results.append(await self._verify_alone(write, 0))
                 continue
+            requests = 0
             if channels is None:
                 channels, requests = await self._read_channels(write.subscriber_id), 1
-            results.append(self._check(write, requests, channels))
+            own = [one.credentials for one in channels if one.provider_id == write.provider_id]
+            if self.operation == "remove" and write.tokens and len(own) > 1:
+                results.append(await self._verify_alone(write, requests))
+            else:
+                results.append(self._check(write, requests, own))
         return results
 
-    async def _verify_alone(self, write: Write) -> Result:
+    async def _verify_alone(self, write: Write, requests: int) -> Result:
+        """Read the one channel that the write was for, of several that the provider may have."""
         try:
             stored = await self.subscribers.device_tokens.list(
                 write.subscriber_id,
@@ -113,8 +127,10 @@ class Sender:
                 integration_identifier=write.integration_identifier,
             )
         except SubscriberNotFoundError as error:
-            return self._compare(write, error.attempts, ())
-        return self._compare(write, stored.requests, stored.device_tokens)
+            return self._compare(write, requests + error.attempts, ())
+        except IntegrationNotFoundError as error:
+            return Result(requests + error.attempts, explain(error))
+        return self._compare(write, requests + stored.requests, stored.device_tokens)
 
     async def _read_channels(self, subscriber_id: str) -> list[ChannelSettingsDto]:
         try:
@@ -123,8 +139,7 @@ class Sender:
             return []
         return [one for one in subscriber.channels if isinstance(one, ChannelSettingsDto)]
 
-    def _check(self, write: Write, requests: int, channels: Iterable[ChannelSettingsDto]) -> Result:
-        own = [one.credentials for one in channels if one.provider_id == write.provider_id]
+    def _check(self, write: Write, requests: int, own: Sequence[Any]) -> Result:
         if self.operation == "delete":
             return Result(requests, Failure(STILL_READ_BACK, retryable=True) if own else None)
         if write.webhook_url is None:

@@ -515,6 +515,29 @@ async def test_rows_that_met_a_server_in_trouble_are_sent_once_more(
     assert report.ok
 
 
+async def test_every_request_is_counted(local: LocalNovu) -> None:
+    """Retries too, and tokens that were sent again."""
+    local.faults.next("error_503", times=5)
+    local.faults.next(overwritten=True, times=3)
+    retries = RetryConfig("backoff", BackoffStrategy(1, 10, 1.5, 60_000), True)
+    async with Novu(local.api_key, server_url=local.url, retries=retries) as novu:
+        rows = [(f"u{i}", "fcm", "t") for i in range(30)]
+        report = await novu.bulk.register(rows, concurrency=4)
+    assert (report.done, report.requests) == (30, len(local.requests))
+    assert report.requests >= 38
+
+
+async def test_requests_of_rows_that_failed_are_counted() -> None:
+    """Creating a subscriber is one, and so is asking for an integration that is not there."""
+    async with (
+        LocalNovu(subscribers=[]) as local,
+        Novu(api_key=local.api_key, server_url=local.url) as novu,
+    ):
+        rows = [(f"u{i}", "fcm", "t", "fmc") for i in range(5)]
+        report = await novu.bulk.register(rows, on_missing_subscriber="create")
+        assert (report.failed, report.requests) == (5, len(local.requests))
+
+
 async def test_trouble_that_stays_is_the_rows_own(bulk: Bulk, local: LocalNovu) -> None:
     """What fails again is failed, as retryable; the others are done."""
     local.faults.next("error_503", times=100, subscriber_id="u7")

@@ -80,10 +80,61 @@ def channel(**credentials: Any) -> ChannelSettingsDto:
 async def test_reading_back_compares_with_the_operation(
     operation: Operation, wrong: list[str]
 ) -> None:
-    """What was appended is to be there, what was removed is not; channels count together."""
-    subscribers = reads(channel(device_tokens=["a"]), channel(device_tokens=["b"]))
+    """What was appended is to be there, what was removed is not."""
+    subscribers = reads(channel(device_tokens=["a", "b"]))
     (result,) = await Sender(subscribers, operation).verify([WRITE])
     assert list(result.missing) == wrong
+
+
+async def test_what_was_stored_may_be_in_any_channel_of_the_provider() -> None:
+    """Each of them gets pushes."""
+    subscribers = reads(channel(device_tokens=["a"]), channel(device_tokens=["b"]))
+    (result,) = await Sender(subscribers, "append").verify([WRITE])
+    assert list(result.missing) == ["c"]
+
+
+async def test_what_was_removed_is_looked_for_where_it_was_removed(
+    bulk: Bulk, local: LocalNovu
+) -> None:
+    """The channel of an older integration, which the API does not write to, does not count."""
+    await bulk.register([("u", "fcm", "t")])
+    local.add_integration("fcm", "fcm-new")
+    await bulk.register([("u", "fcm", "t")])
+    report = await bulk.register([("u", "fcm", "t")], operation="remove", verify=True)
+    assert (report.done, report.verified) == (1, 1)
+    assert local.device_tokens("u", "fcm", "fcm-new") == []
+    assert local.device_tokens("u", "fcm", "fcm") == ["t"]
+
+
+@pytest.mark.parametrize("identifier", ["fcm-off", "fmc"])
+async def test_nothing_is_removed_from_an_integration_that_is_not_there(
+    bulk: Bulk, local: LocalNovu, identifier: str
+) -> None:
+    """Its channel may be there all the same: the row fails, also where it is only read back."""
+    await bulk.register([("u", "fcm", "t")])
+    local.add_integration("fcm", "fcm-off", active=False)
+    row = ("u", "fcm", "t", identifier)
+    for report in (
+        await bulk.register([row], operation="remove", verify=True),
+        await bulk.verify([row]),
+    ):
+        assert (report.done, report.failed) == (0, 1)
+        assert report.failures[0].reason == "no active integration of this provider"
+
+
+async def test_only_the_rows_of_a_part_that_fails_are_failed() -> None:
+    """A long list travels in parts; what the first of them has stored is done."""
+    rows = [("u", "fcm", f"{i:03}" + "x" * 1_000) for i in range(150)]
+    async with (
+        LocalNovu() as local,
+        Novu(local.api_key, server_url=local.url) as novu,
+    ):
+        report = await novu.bulk.register(rows)
+        stored = len(local.device_tokens("u", "fcm"))
+    assert 0 < stored < 100
+    assert (report.done, report.failed) == (stored, 150 - stored)
+    (reason,) = report.failures
+    assert (reason.reason, reason.retryable) == ("too many device tokens in the channel", False)
 
 
 async def test_reading_back_a_delete() -> None:

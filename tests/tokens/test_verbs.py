@@ -1,5 +1,7 @@
 """What each verb of device_tokens does, seen at the server's state."""
 
+import asyncio
+
 import pytest
 
 from novu_async import (
@@ -53,6 +55,32 @@ async def test_add_splits_what_is_too_long_for_one_body(novu: Novu, local: Local
     result = await novu.subscribers.device_tokens.add("u", "fcm", tokens)
     assert local.device_tokens("u", "fcm") == tokens
     assert result.requests == 3
+
+
+async def test_add_names_what_a_later_part_has_not_stored(novu: Novu, local: LocalNovu) -> None:
+    """The first part is stored; the error has the others, and why."""
+    tokens = [f"{i:03}" + "x" * 1_000 for i in range(150)]
+    with pytest.raises(DeviceTokensNotStoredError, match="limit exceeded") as caught:
+        await novu.subscribers.device_tokens.add("u", "fcm", tokens)
+    stored = local.device_tokens("u", "fcm")
+    assert 0 < len(stored) < 100
+    assert [*stored, *caught.value.device_tokens] == tokens
+    assert isinstance(caught.value.__cause__, DeviceTokenLimitError)
+
+
+async def test_a_later_part_that_fails_fails_only_the_adds_that_are_in_it(
+    novu: Novu, local: LocalNovu
+) -> None:
+    """Adds that travel together are answered apart."""
+    add = novu.subscribers.device_tokens.add
+    long = [f"{i:03}" + "x" * 1_000 for i in range(120)]
+    results = await asyncio.gather(
+        *(add("u", "fcm", tokens) for tokens in (["a"], ["b"], long, ["c"])),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, BaseException) for result in results] == [False, False, True, False]
+    assert isinstance(results[2], DeviceTokensNotStoredError)
+    assert set(results[2].device_tokens).isdisjoint(local.device_tokens("u", "fcm"))
 
 
 async def test_add_sends_again_what_another_process_overwrote(novu: Novu, local: LocalNovu) -> None:
