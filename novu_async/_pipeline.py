@@ -62,6 +62,7 @@ class Exchange:
     patience: float
     turn: Turn | None
     gate: Gate
+    retries: RetryConfig | None
     started: float | None = None
     attempts: int = 0
     last_error: CallError | None = None
@@ -158,7 +159,7 @@ class Pipeline:
         if config is not None and config.strategy == "none":
             config = None
         patience = timeout if config is None else config.backoff.max_elapsed_time / 1000
-        exchange = Exchange(request, timeout, patience, turn, self._gate_of(options))
+        exchange = Exchange(request, timeout, patience, turn, self._gate_of(options), config)
         if self.settings.observer is not None:
             return await self._send_watched(self.settings.observer, exchange, config)
         try:
@@ -279,12 +280,15 @@ class Pipeline:
             timeout = min(timeout, exchange.started + exchange.patience - now)
         exchange.attempts += 1
         try:
-            reply = await self._exchange(request, timeout, exchange.turn)
-        except BaseException:
+            reply = await self._exchange(exchange, timeout)
+        except BaseException as failure:
+            if isinstance(failure, CallError):
+                exchange.attempts += failure.attempts - 1
             if paced:
                 gate.lost()
             self._log_attempt(exchange, None)
             raise
+        exchange.attempts += reply.attempts - 1
         error = _wire.read_error(request, reply, self.clock.wall())
         if paced:
             gate.observe(reply.headers, _stop_of(error), succeeded=error is None)
@@ -322,32 +326,35 @@ class Pipeline:
                 )
             passed = await gate.wait(background=self._background)
 
-    def _exchange(self, request: Request, timeout: float, turn: Turn | None) -> Awaitable[Reply]:
+    def _exchange(self, exchange: Exchange, timeout: float) -> Awaitable[Reply]:
+        turn = exchange.turn
         if turn is None:
-            return self._transport.send(request, timeout)
+            return self._transport.send(exchange.request, timeout, exchange.retries)
         if self.is_seldom_cancelled:
-            return self._send_here(request, timeout, turn)
+            return self._send_here(exchange, timeout, turn)
         # a task that fills a future costs less than asyncio.shield, and is cut off as little
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Reply] = loop.create_future()
-        turn.exchange = loop.create_task(self._fill(answer, request, timeout))
+        turn.exchange = loop.create_task(self._fill(answer, exchange, timeout))
         return answer
 
-    async def _send_here(self, request: Request, timeout: float, turn: Turn) -> Reply:
+    async def _send_here(self, exchange: Exchange, timeout: float, turn: Turn) -> Reply:
         """Send in the caller's task: a tenth cheaper, and cut off where that is cancelled.
 
         The server goes on with the request then, and nobody learns when it has ended: the
         subscriber's turn is kept for a while.
         """
         try:
-            return await self._transport.send(request, timeout)
+            return await self._transport.send(exchange.request, timeout, exchange.retries)
         except asyncio.CancelledError:
             turn.exchange = asyncio.ensure_future(self.clock.sleep(_AFTERMATH_SECONDS))
             raise
 
-    async def _fill(self, answer: asyncio.Future[Reply], request: Request, timeout: float) -> None:
+    async def _fill(
+        self, answer: asyncio.Future[Reply], exchange: Exchange, timeout: float
+    ) -> None:
         try:
-            reply = await self._transport.send(request, timeout)
+            reply = await self._transport.send(exchange.request, timeout, exchange.retries)
         except asyncio.CancelledError:
             answer.cancel()
             raise

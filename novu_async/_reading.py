@@ -6,12 +6,15 @@ from typing import Any
 from novu_async import _endpoints, _json
 from novu_async._options import AS_CLIENT, Options
 from novu_async._pipeline import Pipeline
+from novu_async._retry import BackoffStrategy, RetryConfig
 from novu_async._wire import Reply
 from novu_async.errors import APIConnectionError, ErrorDto, NovuError
 
 _REMEMBERED_SECONDS = 60.0
 _NO_SUCH_ROUTE = "Cannot GET "
-_ONCE = Options(retries=None)
+_ONCE = Options(retries=RetryConfig("backoff", BackoffStrategy(0, 0, 1, 0)))
+"""No retry, but a connection that was closed just as it was used is replaced."""
+
 _MAX_UNREADABLE = 5
 _PAUSE_SECONDS = 0.02
 

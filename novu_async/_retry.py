@@ -68,9 +68,12 @@ class RetryConfig:
     - `retry_connection_errors`: also after a lost connection or a timeout.
     - `status_codes_override`: statuses such as `["429", "5XX"]` in place of the usual ones: 408,
       409 with a Retry-After, 425, 429, 500, 502, 503, 504.
-    - `max_attempts`: how often a call is sent in all; None leaves it to `max_elapsed_time`. Where
-      the server itself asks to wait half a second or more (409 or 429 with a Retry-After), only
-      the time counts.
+    - `max_attempts`: how often a call is attempted in all; None leaves it to `max_elapsed_time`.
+      Where the server itself asks to wait half a second or more (409 or 429 with a Retry-After),
+      only the time counts.
+
+    With connection errors and more than one attempt allowed, an attempt whose connection is closed
+    before the answer begins is sent once more, at once, on another one.
 
     In an outage one client makes at most one retry for each call and a hundred more in all, until
     calls succeed again.
@@ -88,6 +91,11 @@ class RetryConfig:
     def _check_backoff(self, _: object, value: object) -> None:
         if self.strategy == "backoff" and not isinstance(value, BackoffStrategy):
             raise TypeError(f"backoff must be a BackoffStrategy, not {type(value).__name__}")
+
+    @property
+    def resends(self) -> bool:
+        """Whether an attempt may be sent twice."""
+        return self.retry_connection_errors and self.max_attempts != 1
 
 
 DEFAULT_RETRIES = RetryConfig("backoff", BackoffStrategy(500, 30_000, 2.0, 120_000), True, None, 10)

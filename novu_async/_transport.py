@@ -20,11 +20,13 @@ from aiohttp import ClientSession as ClientSession
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from novu_async._retry import RetryConfig
 from novu_async._settings import Settings
 from novu_async._wire import Reply, Request
 from novu_async.errors import (
     APIConnectionError,
     APITimeoutError,
+    CallError,
     ClientClosedError,
     ConfigurationError,
     InvalidRequestError,
@@ -35,8 +37,8 @@ from novu_async.errors import (
 _IDLE_SECONDS = 30.0
 """Half of what servers and load balancers allow: a connection is not used while they close it."""
 
-_NOT_RESENT_BY_AIOHTTP = frozenset({"PATCH", "POST"})
-"""aiohttp itself sends the other methods again when their connection is dropped."""
+_RESENT_BY_AIOHTTP = frozenset({"GET", "PUT", "DELETE"})
+"""When their connection is dropped; our own session is told not to."""
 
 _LEAST_SECONDS = 0.001
 """What an exchange may take, where next to nothing is left: zero would mean no limit."""
@@ -63,15 +65,18 @@ class Transport:
         self._foreign: dict[str, Any] = {}
         self.closed = False
 
-    async def send(self, request: Request, timeout: float) -> Reply:
-        """Send once and read the whole answer, within `timeout` seconds.
+    async def send(self, request: Request, timeout: float, retries: RetryConfig | None) -> Reply:
+        """Send and read the whole answer, within `timeout` seconds.
 
-        A connection that is closed before the answer begins, as a kept one may be just as it is
-        used, is replaced at once by another one: the requests of this package may be sent twice.
+        Where `retries` allow it, a connection that is closed before the answer begins, as a kept
+        one may be just as it is used, is replaced at once by another one: the requests of this
+        package may be sent twice. The answer or error counts both as `attempts`.
         """
         failure: Exception
         began = time.monotonic()
-        for is_last in (request.endpoint.method not in _NOT_RESENT_BY_AIOHTTP, True):
+        attempts = 0
+        while True:
+            attempts += 1
             session = self._session if self._session is not None else self._open_session()
             try:
                 response = await session.request(
@@ -88,17 +93,26 @@ class Transport:
                     body = await _read(response, self._settings.max_reply_bytes)
                 finally:
                     response.release()
-                return Reply(response.status, response.headers, body)
+                return Reply(response.status, response.headers, body, attempts)
             except _FAILURES as error:
                 failure = error
-            if is_last or not _is_dropped(failure):
+            if attempts > 1 or not self._resends(request, failure, retries):
                 break
             timeout -= time.monotonic() - began
+        translated = _translate(failure, request, timeout)
+        if isinstance(translated, CallError):
+            translated.attempts = attempts
         try:
             # outside of `except`, so that no __context__ keeps what _without_headers drops
-            raise _translate(failure, request, timeout) from _without_headers(failure)
+            raise translated from _without_headers(failure)
         finally:
-            del failure  # its traceback refers to this frame
+            del failure, translated  # their tracebacks refer to this frame
+
+    def _resends(self, request: Request, failure: Exception, retries: RetryConfig | None) -> bool:
+        """Tell whether to send again at once; the session of a caller may have done so."""
+        if self._settings.session is not None and request.endpoint.method in _RESENT_BY_AIOHTTP:
+            return False
+        return retries is not None and retries.resends and _is_dropped(failure)
 
     def check_usable(self) -> None:
         """Raise where the client is closed, or not on the loop that it belongs to."""
@@ -160,6 +174,8 @@ class Transport:
             # answers set no cookies that a client would want to send back
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        # aiohttp has no public way to say so; it would send twice and tell nobody
+        self._session._retry_connection = False
         return self._session
 
     def __del__(self) -> None:

@@ -76,7 +76,7 @@ class ScriptedTransport:
     timeouts: list[float] = Factory(list)
     closed: bool = False
 
-    async def send(self, request: Request, timeout: float) -> Reply:
+    async def send(self, request: Request, timeout: float, retries: object) -> Reply:
         """Take `seconds` of fake time, then answer or raise."""
         self.sent.append(request)
         self.timeouts.append(timeout)

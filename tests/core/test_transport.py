@@ -23,8 +23,13 @@ from novu_async import (
     Novu as RealNovu,
 )
 from novu_async.testing import LocalNovu
+from novu_async.utils import BackoffStrategy, RetryConfig
 
 pytestmark = pytest.mark.anyio
+
+BACKOFF = BackoffStrategy(0, 0, 1, 0)
+AT_ONCE = RetryConfig("backoff", BACKOFF)
+"""No time for a retry, only for a connection to be replaced."""
 
 
 def Novu(server: RawServer | str, **options: Any) -> RealNovu:  # noqa: N802, stands in for it
@@ -115,18 +120,40 @@ async def test_a_name_that_does_not_resolve() -> None:
 @pytest.mark.parametrize("method", ["append", "update", "delete"])
 async def test_a_dropped_connection_is_tried_once_more(drop: Any, method: str) -> None:
     """Each of the three calls is sent twice at most where its connection is dropped unanswered."""
-    async with serve([drop, drop, http()]) as server, Novu(server) as novu:
+    async with serve([drop, drop, http()]) as server, Novu(server, retries=AT_ONCE) as novu:
         call = getattr(novu.subscribers.credentials, method)
         with pytest.raises(APIConnectionError) as caught:
             await call("u1", "fcm" if method == "delete" else PUSH)
         assert caught.value.may_have_applied is True
-        assert len(server.requests) == 2
+        assert caught.value.attempts == len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "retries",
+    [
+        None,
+        RetryConfig("none", None),  # type: ignore[arg-type]
+        RetryConfig("backoff", BACKOFF, retry_connection_errors=False),
+        RetryConfig("backoff", BACKOFF, max_attempts=1),
+    ],
+)
+@pytest.mark.parametrize("method", ["append", "update", "delete"])
+async def test_a_call_that_is_to_be_sent_once_is(method: str, retries: RetryConfig | None) -> None:
+    """Also where the connection is dropped, a new one or a kept one."""
+    async with serve([http(), close, close]) as server, Novu(server, retries=retries) as novu:
+        await append(novu)
+        for subscriber_id in ("u2", "u3"):
+            call = getattr(novu.subscribers.credentials, method)
+            with pytest.raises(APIConnectionError) as caught:
+                await call(subscriber_id, "fcm" if method == "delete" else PUSH)
+            assert caught.value.attempts == 1
+        assert [one.line.split("/")[3] for one in server.requests] == ["u1", "u2", "u3"]
 
 
 @pytest.mark.parametrize("method", ["append", "update", "delete"])
 async def test_a_kept_connection_that_is_gone_is_replaced(method: str) -> None:
     """A keep-alive connection that the server closes on the next request costs no error."""
-    async with serve([http(), close, http()]) as server, Novu(server) as novu:
+    async with serve([http(), close, http()]) as server, Novu(server, retries=AT_ONCE) as novu:
         await append(novu)
         call = getattr(novu.subscribers.credentials, method)
         await call("u2", "fcm" if method == "delete" else PUSH)
