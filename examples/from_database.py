@@ -37,4 +37,6 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/from_database.py DATABASE")
     main(sys.argv[1])

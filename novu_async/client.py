@@ -55,7 +55,8 @@ class Subscribers:
     async def create(self, subscriber_id: str) -> SubscriberResponseDto:
         """Create a subscriber; one that exists already is left as it is.
 
-        The API answers the same in both cases. Raises InvalidRequestError for an id with white
+        The API answers the same in both cases; where its answer cannot be read the result's fields
+        are empty. Raises InvalidRequestError for an id with white
         space around it, which the API would leave out.
         """
         document = {"subscriberId": check_new_subscriber_id(subscriber_id)}

@@ -55,6 +55,7 @@ __all__ = [
     "IntegrationNotFoundError",
     "InvalidRequestError",
     "LegacyValidationError",
+    "NoResponseError",
     "NovuError",
     "PayloadTooLargeError",
     "PermissionDeniedError",
@@ -147,6 +148,10 @@ class CallError(NovuError):
 
 class APIConnectionError(CallError):
     """No complete answer arrived: refused, reset, not resolved, cut off, or not HTTP."""
+
+
+NoResponseError = APIConnectionError
+"""The official SDK's name for an answer that did not come."""
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):

@@ -16,6 +16,7 @@ from novu_async.errors import (
     APIError,
     ErrorDto,
     ErrorDtoData,
+    NoResponseError,
     NovuError,
     ValidationErrorDto,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "ChatOrPushProviderEnum",
     "ErrorDto",
     "ErrorDtoData",
+    "NoResponseError",
     "NovuError",
     "SubscriberResponseDto",
     "SubscribersControllerDeleteSubscriberCredentialsResponse",

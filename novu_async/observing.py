@@ -26,7 +26,11 @@ class CallInfo:
 
 @define
 class AttemptInfo:
-    """One attempt of a call: `number` counts from 1; `status_code` is set once there is one."""
+    """One attempt of a call: `number` counts from 1; `status_code` is set once there is one.
+
+    Where a connection is closed before the answer begins, the request is sent once more within the
+    attempt, on another one.
+    """
 
     call: CallInfo
     number: int

@@ -224,7 +224,7 @@ REFUSED_REQUESTS: list[tuple[str, Any, str, str]] = [
     ("a misspelt key inside", credentials(device_token=["t"]), "credentials",
      "did you mean 'device_tokens'?"),
     ("another case", credentials(webhookurl="u"), "credentials", "did you mean 'webhook_url'?"),
-    ("a key like no other", credentials(zzz=1), "credentials", "it takes webhook_url"),
+    ("a key like no other", credentials(zzz=1), "credentials", "it takes webhook_url, channel"),
     ("a number as key", {**GOOD, 7: 1}, "request", "has no field '7'"),
     ("a key of 5,000 characters", {**GOOD, "k" * 5_000: 1}, "request", "kkk'"),
     ("tokens beside credentials", {"provider_id": "fcm", "credentials": {}, "deviceTokens": ["t"]},
@@ -372,3 +372,11 @@ def test_header_values_that_do_not(value: object) -> None:
 def test_an_identifier_may_be_left_out() -> None:
     """None means the newest active integration."""
     assert check_integration_identifier(None) is None
+
+
+def test_the_fields_that_there_are_are_named_once() -> None:
+    """An unknown field that resembles none gets the whole list."""
+    with pytest.raises(InvalidRequestError) as caught:
+        check_request(credentials(zzz=1))
+    names = str(caught.value).partition("it takes ")[2].split(", ")
+    assert len(names) == len(set(names)) == 8

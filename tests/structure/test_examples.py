@@ -66,20 +66,26 @@ def load_service() -> Any:
 
 
 @pytest.mark.anyio
-async def test_a_service_registers_devices(
-    local: LocalNovu, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_service_registers_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the service, as its own users would: added, removed, refused."""
-    monkeypatch.setenv("NOVU_API_KEY", local.api_key)
-    monkeypatch.setenv("NOVU_SERVER_URL", local.url)
-    app = load_service().app
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://service") as http,
-    ):
-        for token in ("a", "b"):
-            assert (await http.put(f"/users/u/devices/{token}")).status_code == 204
-        assert (await http.delete("/users/u/devices/a")).status_code == 204
-        assert (await http.put("/users/u/devices/%20")).status_code == 422
-    assert local.device_tokens("u", "fcm") == ["b"]
+    async with LocalNovu(strict=True, integrations=["fcm"]) as local:
+        monkeypatch.setenv("NOVU_API_KEY", local.api_key)
+        monkeypatch.setenv("NOVU_SERVER_URL", local.url)
+        app = load_service().app
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://service") as http,
+        ):
+            for token in ("a", "b"):
+                assert (await http.put(f"/users/u/devices/{token}")).status_code == 204
+            for user in ("u", "ghost"):
+                assert (await http.delete(f"/users/{user}/devices/a")).status_code == 204
+            for user, token in (("u", "%20"), ("%00", "a")):
+                for send in (http.put, http.delete):
+                    answer = await send(f"/users/{user}/devices/{token}")
+                    assert answer.status_code == 422
+            assert local.device_tokens("u", "fcm") == ["b"]
+            full = {"providerId": "fcm", "credentials": {"deviceTokens": [*map(str, range(100))]}}
+            local.add_subscriber("v", channels=[full])
+            assert (await http.put("/users/v/devices/a")).status_code == 409
