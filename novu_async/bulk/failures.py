@@ -36,10 +36,11 @@ def write_failures(path: Path, rows: Iterable[FailedRow], shape: Shape) -> int:
     It takes its name when it is complete. Without failures none is made; one that is there from
     before is left with its header only.
     """
-    part = part_of(path)
+    target = target_of(path)
+    part = part_of(target)
     with explained(path):
         try:
-            return _replace(path, part, rows, shape)
+            return _replace(target, part, rows, _shape_for(path, shape))
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -56,19 +57,32 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+def target_of(path: Path) -> Path:
+    """Return the file that a failures file's path leads to, through links.
+
+    Raises ConfigurationError where something else is there, which must not be replaced by a file.
+    """
+    with explained(path):
+        if path.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        if path.exists() and not path.is_file():
+            raise OSError(None, "it is no regular file")
+        return Path(os.path.realpath(path))
+
+
 def part_of(path: Path) -> Path:
     """Return where a file is while it is not complete."""
     return path.with_name(path.name + ".part")
 
 
-def _replace(path: Path, part: Path, rows: Iterable[FailedRow], shape: Shape) -> int:
+def _replace(target: Path, part: Path, rows: Iterable[FailedRow], shape: Shape) -> int:
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     # half of a surrogate pair is kept, so that a row that has one is refused again
     with open(descriptor, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-        written = _write(file, rows, _shape_for(path, shape))
-    if written or path.exists():
-        os.replace(part, path)
+        written = _write(file, rows, shape)
+    if written or target.exists():
+        os.replace(part, target)
     return written
 
 

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from novu_async.bulk.failures import explained, part_of
+from novu_async.bulk.failures import explained, part_of, target_of
 from novu_async.bulk.lock import lock_of
 from novu_async.errors import InvalidRequestError
 
@@ -18,12 +18,13 @@ def check_places(source: Path | None, job: Path | None, failures: Path | None) -
         _check_apart((job, part_of(job), lock_of(job)), source, "job", "the records")
     if failures is None:
         return
-    written = (failures, part_of(failures))
+    target = target_of(failures)
+    written = (target, part_of(target))
     if source is not None:
         _check_apart(written, source, "failures", "the records")
     if job is not None:
         _check_apart(written, job, "failures", "the job file")
-    _check_writable(failures)
+    _check_writable(failures, part_of(target))
 
 
 def _check_apart(written: tuple[Path, ...], kept: Path, argument: str, what: str) -> None:
@@ -39,12 +40,8 @@ def _is_same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
-def _check_writable(failures: Path) -> None:
+def _check_writable(failures: Path, part: Path) -> None:
     """Make the file that the failures are first written to, and remove it."""
-    part = part_of(failures)
-    with explained(failures):
-        if failures.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
-        with suppress(FileExistsError):  # another job is about to write there, or was killed
-            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            part.unlink()
+    with explained(failures), suppress(FileExistsError):  # another job writes there, or was killed
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        part.unlink()

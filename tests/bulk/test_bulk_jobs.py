@@ -239,6 +239,40 @@ async def test_failures_that_cannot_be_written_are_told_first(
     assert local.requests == []
 
 
+async def test_failures_replace_nothing_but_a_regular_file(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path
+) -> None:
+    """A pipe, or a link to one, as a device is: it stays, and nothing is sent."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    for place in ("pipe", "link"):
+        with pytest.raises(ConfigurationError, match=f"{place} .* is no regular file"):
+            await bulk.register(tmp_path / "gone.csv", failures=tmp_path / place)
+    assert pipe.is_fifo()
+    assert (tmp_path / "link").readlink() == pipe
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+    assert local.requests == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_failures_are_written_through_a_link(
+    bulk: Bulk, tmp_path: Path, is_there: bool
+) -> None:
+    """The link stays one, and the file that it leads to is made or replaced."""
+    folder, link = tmp_path / "folder", tmp_path / "failed.csv"
+    folder.mkdir()
+    link.symlink_to("folder/target")
+    if is_there:
+        (folder / "target").write_text("from before")
+    report = await bulk.register([("u", "", "t")], failures=link)
+    assert report.failures_path == str(link)
+    assert link.is_symlink()
+    assert (folder / "target").read_text().startswith("subscriber_id,provider_id,token,")
+    assert sorted(os.listdir(tmp_path)) == ["failed.csv", "folder"]
+    assert os.listdir(folder) == ["target"]
+
+
 async def test_a_failures_file_from_before_is_left_until_the_end(
     bulk: Bulk, tmp_path: Path
 ) -> None:
