@@ -6,14 +6,16 @@ from pathlib import Path
 
 from novu_async.bulk.failures import explained, part_of, target_of
 from novu_async.bulk.lock import lock_of
-from novu_async.errors import InvalidRequestError
+from novu_async.errors import ConfigurationError, InvalidRequestError
 
 
 def check_places(source: Path | None, job: Path | None, failures: Path | None) -> None:
-    """Refuse files that would overwrite each other, and failures that could not be written.
+    """Refuse files that would overwrite each other, that have no name, or cannot be written.
 
-    Raises InvalidRequestError for the former, ConfigurationError for the latter; leaves nothing.
+    Raises InvalidRequestError for the first, ConfigurationError for the others; leaves nothing.
     """
+    _check_named(job, "job")
+    _check_named(failures, "failures")
     if job is not None and source is not None:
         _check_apart((job, part_of(job), lock_of(job)), source, "job", "the records")
     if failures is None:
@@ -25,6 +27,11 @@ def check_places(source: Path | None, job: Path | None, failures: Path | None) -
     if job is not None:
         _check_apart(written, job, "failures", "the job file")
     _check_writable(failures, part_of(target))
+
+
+def _check_named(path: Path | None, what: str) -> None:
+    if path is not None and not path.name:
+        raise ConfigurationError(f"the {what} file needs a name: its path is empty, or a folder")
 
 
 def _check_apart(written: tuple[Path, ...], kept: Path, argument: str, what: str) -> None:

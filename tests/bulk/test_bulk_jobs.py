@@ -8,6 +8,7 @@ import stat
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -223,6 +224,16 @@ async def test_places_where_no_file_can_be(bulk: Bulk, tmp_path: Path) -> None:
         await bulk.register(ROWS, job=tmp_path)
     with pytest.raises(ConfigurationError, match="choose another place"):
         await bulk.register(ROWS, job=tmp_path / "missing" / "job")
+
+
+@pytest.mark.parametrize("argument", ["job", "failures"])
+@pytest.mark.parametrize("place", ["", ".", "./", "/"])
+async def test_a_file_needs_a_name(bulk: Bulk, local: LocalNovu, argument: str, place: str) -> None:
+    """A variable that is empty, or names a folder, is one clear error before anything is read."""
+    files: dict[str, Any] = {argument: place}
+    with pytest.raises(ConfigurationError, match=f"the {argument} file needs a name"):
+        await bulk.register("gone.csv", **files)
+    assert local.requests == []
 
 
 @pytest.mark.parametrize("place", ["missing/failed.csv", "file/failed.csv", "folder", "x" * 255])
