@@ -10,7 +10,15 @@ from typing import Any, TextIO
 from attrs import frozen
 
 from novu_async.bulk.journal import FailedRow
-from novu_async.bulk.records import ADDED_COLUMNS, FIELDS, Columns, Invalid, Row, load_values
+from novu_async.bulk.records import (
+    ADDED_COLUMNS,
+    FIELDS,
+    REFUSED,
+    Columns,
+    Invalid,
+    Row,
+    load_values,
+)
 from novu_async.errors import ConfigurationError
 
 
@@ -120,7 +128,7 @@ def _csv_writer(file: TextIO, shape: Shape) -> Callable[[dict[str, Any]], None]:
 
     write(shape.names)
     return lambda values: write(
-        _field_of(values.get(name), is_ours=shape.columns.has(name)) for name in shape.names
+        _field_of(values.get(name), name, shape.columns) for name in shape.names
     )
 
 
@@ -131,13 +139,14 @@ def _quote(field: str, delimiter: str) -> str:
     return field
 
 
-def _field_of(value: Any, *, is_ours: bool) -> str:
-    """Write a value as a field; one that a row cannot have is empty, for as text it would pass."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return "" if is_ours else json.dumps(value)
+def _field_of(value: Any, column: str, columns: Columns) -> str:
+    """Write a value as a field; as text some would pass that were refused."""
+    if value is None:
+        return ""
+    if columns.has(column):
+        text = columns.text_of(column, value)
+        return REFUSED if text is None else text
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _documents(rows: Iterable[FailedRow], shape: Shape) -> Iterator[dict[str, Any]]:

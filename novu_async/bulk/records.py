@@ -16,8 +16,8 @@ from novu_async.providers import is_push
 _MAX_ID_BITS = 1000
 """Python refuses to write numbers of 5,000 digits, and no id has 300."""
 
-_KNOWN_KINDS = (str, int, float, list, tuple, dict, UUID, type(None))
-"""What JSON knows, so that it is refused once more when it is read again, and ids."""
+_JSON_KINDS = (int, float, list, tuple, dict, type(None))
+"""What stays in JSON what it is, so that it is refused once more when it is read again."""
 
 Operation = Literal["append", "replace", "remove", "delete", "verify"]
 
@@ -33,6 +33,10 @@ FIELDS = (
 
 ADDED_COLUMNS = ("reason", "retryable")
 """What a failures file has beside the columns of the input; ignored when it is read again."""
+
+REFUSED = " "
+"""What a failures file has for a value that no row can have: a blank is refused in every field,
+while an empty one may count as not given."""
 
 
 def _describe_token(token: object) -> str:
@@ -140,6 +144,12 @@ class Columns:
         """Tell whether a column of the source holds a field."""
         return any(column == own for _, own in self._sources)
 
+    def text_of(self, column: str, value: object) -> str | None:
+        """The text that a row takes a value of one of our columns for; None where it refuses it."""
+        if all(name == "subscriber_id" for name, own in self._sources if own == column):
+            value = _as_id(value)
+        return value if isinstance(value, str) else None
+
     def meant(self, name: str | None, values: Mapping[str, Any]) -> str:
         """Hint at the column that was probably meant to hold a field that a row lacks."""
         column = self.column_of(name) if name in FIELDS else None
@@ -179,11 +189,16 @@ def make_row(
 
 
 def _without_strange(values: Mapping[str, Any], columns: Columns) -> Mapping[str, Any]:
-    """Empty the fields whose text would pass when fed back where the value did not, as of bytes."""
+    """Take out the values whose text would pass when fed back where they did not, as of bytes."""
     return {
-        name: value if isinstance(value, _KNOWN_KINDS) or not columns.has(name) else None
-        for name, value in values.items()
+        name: value if _is_kept(name, value, columns) else REFUSED for name, value in values.items()
     }
+
+
+def _is_kept(column: str, value: object, columns: Columns) -> bool:
+    if not columns.has(column) or columns.text_of(column, value) is not None:
+        return True
+    return isinstance(value, _JSON_KINDS) and _is_json(value)
 
 
 def check_row(

@@ -194,14 +194,30 @@ def test_any_values_can_be_written_down() -> None:
     assert load_values(None) == {}
 
 
-@pytest.mark.parametrize("token", [b"t", datetime(2026, 1, 1, tzinfo=UTC), object()])
-def test_a_value_whose_text_would_pass_is_not_kept(token: object) -> None:
+CYCLE: list[object] = []
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"t", datetime(2026, 1, 1, tzinfo=UTC), object(), UUID(int=1), 10**5000, CYCLE],
+    ids=type,
+)
+@pytest.mark.parametrize("field", ["provider_id", "token", "integration_identifier"])
+def test_a_value_whose_text_would_pass_is_not_kept(field: str, value: object) -> None:
     """The row of a failures file is refused as the row itself was."""
-    values = {"subscriber_id": "u", "provider_id": "fcm", "token": token, "when": token}
-    refused = read(values)
+    refused = read({"subscriber_id": "u", "provider_id": "fcm", "token": "t", field: value})
     assert isinstance(refused, Invalid)
     kept = load_values(refused.values)
-    assert (kept["token"], kept["when"]) == (None, str(token))
+    assert kept["subscriber_id"] == "u"
+    assert isinstance(read(kept), Invalid)
+
+
+def test_a_value_of_another_column_is_kept_as_its_text() -> None:
+    """What is no field makes no row pass."""
+    refused = read({"subscriber_id": "", "provider_id": "fcm", "token": "t", "when": b"x"})
+    assert isinstance(refused, Invalid)
+    assert load_values(refused.values)["when"] == "b'x'"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import math
 import os
 import stat
 import threading
@@ -26,7 +27,7 @@ from novu_async.bulk import (
 from novu_async.bulk.failures import Shape, write_failures
 from novu_async.bulk.journal import FailedRow
 from novu_async.bulk.reasons import UNNAMED, Failure
-from novu_async.bulk.records import Columns, Invalid, Operation, Row
+from novu_async.bulk.records import FIELDS, Columns, Invalid, Operation, Row
 from novu_async.errors import BulkError, InvalidRequestError
 from novu_async.observing import AttemptInfo, Observer
 from novu_async.testing import LocalNovu
@@ -176,17 +177,38 @@ async def test_a_row_that_is_not_understood_registers_nothing_when_fed_back(
     assert (again.rows, again.invalid, local.requests) == (1, 1, [])
 
 
-@pytest.mark.parametrize("value", [True, False, [7], ["t"], {"a": 1}])
-@pytest.mark.parametrize("field", ["subscriber_id", "provider_id", "token"])
+@pytest.mark.parametrize(
+    "value",
+    [True, False, [7], ["t"], {"a": 1}, 12.0, math.nan, math.inf, 7, 10**400],
+    ids=lambda value: str(value)[:9],
+)
 async def test_a_value_that_is_no_text_does_not_become_one(
-    bulk: Bulk, local: LocalNovu, write: Write, tmp_path: Path, field: str, value: object
+    bulk: Bulk, local: LocalNovu, write: Write, tmp_path: Path, value: object
 ) -> None:
-    """What JSON Lines had of a wrong type is refused again as CSV."""
-    document = {"subscriber_id": "u", "provider_id": "fcm", "token": "t", "more": value}
+    """What JSON Lines had of a wrong type is refused again as CSV, whichever field it was in."""
+    push = {"subscriber_id": "u", "provider_id": "fcm", "token": "t", "more": value}
+    chat = {"subscriber_id": "u", "provider_id": "slack", "webhook_url": "https://h"}
+    rows = [{**push, field: value} for field in FIELDS if field != "channel"]
+    rows += [{**chat, field: value} for field in FIELDS]
+    if value == 7:  # a whole number is an id
+        rows = [row for row in rows if row["subscriber_id"] != 7]
     failures = tmp_path / "failed.csv"
-    await bulk.register(write(json.dumps({**document, field: value})), failures=failures)
-    assert (await bulk.register(failures)).invalid == 1
+    report = await bulk.register(write("\n".join(map(json.dumps, rows))), failures=failures)
+    assert report.invalid == len(rows)
+    assert (await bulk.register(failures)).invalid == len(rows)
     assert local.requests == []
+
+
+async def test_a_number_that_is_an_id_stays_one(
+    bulk: Bulk, local: LocalNovu, write: Write, tmp_path: Path
+) -> None:
+    """It is what the row had, and the API would have got."""
+    failures = tmp_path / "failed.csv"
+    row = {"subscriber_id": 7, "provider_id": "fcm", "token": ""}
+    await bulk.register(write(json.dumps(row)), failures=failures)
+    (failed,) = csv.DictReader(failures.read_text().splitlines())
+    assert (await bulk.register([{**failed, "token": "t"}])).done == 1
+    assert local.device_tokens("7", "fcm") == ["t"]
 
 
 @pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
