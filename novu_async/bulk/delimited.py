@@ -16,7 +16,10 @@ DELIMITERS = (",", ";", "\t", "|")
 _LINE_END = re.compile("[\r\n]")
 _QUOTED = re.compile('"[^"]*"')
 MAX_JOINED_LINES = 20
-"""A quoted field may go on for so many lines; a quote that is still open then was never one."""
+"""A quoted field may go on for so many lines; beyond that they are read as rows of their own."""
+
+_STRAY = "a quote is never closed, or has text after it"
+_OPEN = f"a quote is still open {MAX_JOINED_LINES} lines further on"
 
 Item = tuple[int, Mapping[str, Any]] | Invalid
 
@@ -41,7 +44,7 @@ def read_header(lines: Lines, name: str, delimiter: str | None) -> Header:
             "records",
         )
     delimiter = delimiter or max(DELIMITERS, key=_QUOTED.sub("", line.text).count)
-    fields = _parse([line.text], delimiter) or line.text.split(delimiter)
+    fields = _parse([line.text], delimiter)[0] or line.text.split(delimiter)
     return Header(tuple(field.strip() for field in fields), delimiter)
 
 
@@ -72,20 +75,21 @@ def read_delimited(
 
 
 def _read_quoted(line: Line, lines: Lines, header: Header, single: list[str]) -> Item:
-    fields = _parse([line.text], header.delimiter)
-    if fields is not None and len(fields) == len(header.names):
+    fields, problem = _parse([line.text], header.delimiter)
+    if problem == _OPEN:
+        return _join(line, lines, header, single)
+    if problem:
+        return Invalid(line.number, problem)
+    if len(fields) == len(header.names):
         return line.number, dict(zip(header.names, fields, strict=True))
-    if fields is not None:
-        return _wrong_width(line, header, fields)
-    return _join(line, lines, header, single) or Invalid(
-        line.number, "a quote is never closed, or has text after it"
-    )
+    return _wrong_width(line, header, fields)
 
 
-def _join(line: Line, lines: Lines, header: Header, single: list[str]) -> Item | None:
-    """Read a row whose quoted field goes on in the next lines; None where it is no such row."""
+def _join(line: Line, lines: Lines, header: Header, single: list[str]) -> Item:
+    """Read a row whose quoted field goes on in the next lines, or say why it is no such row."""
     taken: list[Line] = []
     texts = [line.text + line.end.decode()]
+    problem = _OPEN
     for following in islice(lines, MAX_JOINED_LINES):
         taken.append(following)
         if following.problem:
@@ -93,20 +97,31 @@ def _join(line: Line, lines: Lines, header: Header, single: list[str]) -> Item |
         texts.append(following.text + following.end.decode())
         if '"' not in following.text:
             continue
-        fields = _parse(texts, header.delimiter)
-        if fields is not None and len(fields) == len(header.names):
+        fields, problem = _parse(texts, header.delimiter)
+        if not problem and len(fields) == len(header.names):
             values = dict(zip(header.names, fields, strict=True))
             if not any(_LINE_END.search(values[name]) for name in single):
                 return line.number, values
+        if problem != _OPEN:
+            break
     lines.push_back(taken)
-    return None
+    if problem == _OPEN and len(texts) <= MAX_JOINED_LINES:
+        problem = _STRAY
+    return Invalid(line.number, problem or _STRAY)
 
 
-def _parse(texts: Iterable[str], delimiter: str) -> list[str] | None:
+def _parse(texts: Iterable[str], delimiter: str) -> tuple[list[str], str]:
+    """Return the fields of the first row, and what is wrong with it."""
     try:
-        return next(csv.reader(texts, delimiter=delimiter, strict=True), None)
-    except csv.Error:
-        return None
+        return next(csv.reader(texts, delimiter=delimiter, strict=True), []), ""
+    except csv.Error as error:
+        return [], _explain(str(error))
+
+
+def _explain(said: str) -> str:
+    if "field limit" in said:
+        return f"a field among quotes is longer than {csv.field_size_limit()} characters"
+    return _OPEN if "unexpected end" in said else _STRAY
 
 
 def _wrong_width(line: Line, header: Header, fields: list[str]) -> Invalid:

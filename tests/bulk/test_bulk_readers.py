@@ -149,6 +149,33 @@ def test_a_quoted_line_break_belongs_to_another_column() -> None:
     assert [isinstance(row, Row) for row in read_bytes(text.encode())] == [False, False, True]
 
 
+@pytest.mark.parametrize("breaks", ["", "\n" * 9])
+def test_a_quoted_field_that_is_too_long_is_called_that(breaks: str) -> None:
+    """Its quotes are right, so they are not blamed; the csv module's limit is left as it is."""
+    limit = csv.field_size_limit()
+    text = f'u,fcm,t,"{breaks}{"x" * (limit + 1)}{breaks}"\nu2,fcm,t2,"y"\n'
+    rows = read_bytes(b"subscriber_id,provider_id,token,note\n" + text.encode())
+    assert rows[0] == Invalid(2, f"a field among quotes is longer than {limit} characters")
+    assert tokens_of(rows)[-1] == "t2"
+    assert csv.field_size_limit() == limit
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        ('u,fcm,t,"open', "a quote is still open 20 lines further on"),
+        ('u,fcm,t,"x"y', "a quote is never closed, or has text after it"),
+        ('u,fcm,"t"x,y', "a quote is never closed, or has text after it"),
+    ],
+)
+def test_a_quoted_field_over_too_many_lines_is_called_that(first: str, reason: str) -> None:
+    """It may well be closed later; what follows a closed quote is another matter."""
+    text = f'subscriber_id,provider_id,token,note\n{first}{chr(10) * 30}end"\nu2,fcm,t2,\n'
+    rows = read_bytes(text.encode())
+    assert rows[0] == Invalid(2, reason)
+    assert tokens_of(rows)[-1] == "t2"
+
+
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_size=8)
 
 
