@@ -18,6 +18,7 @@ from novu_async.bulk.records import (
     Invalid,
     Row,
     load_values,
+    old_reason,
 )
 from novu_async.errors import ConfigurationError
 
@@ -155,6 +156,7 @@ def _documents(rows: Iterable[FailedRow], shape: Shape) -> Iterator[dict[str, An
         reason = f"{failure.reason}: {failure.detail}" if failure.detail else failure.reason
         if not values:
             reason = f"line {row.line}: {reason}"
+        reason = old_reason(values) or reason
         yield {**values, "reason": reason, "retryable": failure.retryable}
 
 

@@ -184,8 +184,18 @@ def make_row(
     try:
         return columns.row(line, values, operation)
     except InvalidRequestError as error:
-        hint = columns.meant(error.argument, values)
-        return Invalid(line, error.message + hint, dump_values(_without_strange(values, columns)))
+        reason = error.message + columns.meant(error.argument, values)
+        if old_reason(values):
+            reason = "nothing of the row is left but why it was refused before"
+        return Invalid(line, reason, dump_values(_without_strange(values, columns)))
+
+
+def old_reason(values: Mapping[str, Any]) -> str:
+    """The reason in a row of a failures file that has nothing else, as of an unreadable line."""
+    reason = values.get("reason")
+    others = (value for name, value in values.items() if name not in ADDED_COLUMNS)
+    is_all = "retryable" in values and all(value in ("", None) for value in others)
+    return reason if is_all and isinstance(reason, str) else ""
 
 
 def _without_strange(values: Mapping[str, Any], columns: Columns) -> Mapping[str, Any]:

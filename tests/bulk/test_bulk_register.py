@@ -178,6 +178,28 @@ async def test_a_row_that_is_not_understood_registers_nothing_when_fed_back(
 
 
 @pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("subscriber_id,provider_id,token\nu,fcm\n", "line 2: 2 fields where the header has 3"),
+        ('\n{"subscriber_id": "u"\n{}', "line 2: not one JSON object"),
+    ],
+)
+@pytest.mark.parametrize("name", ["failed.csv", "failed.jsonl"])
+async def test_why_a_row_is_not_understood_stays_however_often_it_is_fed_back(
+    bulk: Bulk, write: Write, tmp_path: Path, content: str, reason: str, name: str
+) -> None:
+    """It is the only trace of the row, which says where to look for it."""
+    path = write(content)
+    first = await bulk.register(path, failures=tmp_path / name)
+    for i in range(2):
+        path, name = tmp_path / name, f"{i}-{name}"
+        again = await bulk.register(path, failures=tmp_path / name)
+        assert again.invalid == first.invalid
+        assert reason in (tmp_path / name).read_text()
+        assert "left but why it was refused before" in again.invalid_reasons[0].reason
+
+
+@pytest.mark.parametrize(
     "value",
     [True, False, [7], ["t"], {"a": 1}, 12.0, math.nan, math.inf, 7, 10**400],
     ids=lambda value: str(value)[:9],
