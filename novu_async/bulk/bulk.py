@@ -186,17 +186,27 @@ class Bulk:
         records: Records,
         *,
         operation: Operation = "append",
+        on_missing_subscriber: OnMissing = "raise",
         progress: OnProgress | None = None,
     ) -> DryRun:
         """Read and check everything, send nothing, and say what the job would do."""
-        return await plan(records, operation=operation, progress=progress)
+        return await plan(
+            records,
+            operation=operation,
+            on_missing_subscriber=on_missing_subscriber,
+            progress=progress,
+        )
 
 
 async def plan(
-    records: Records, *, operation: Operation = "append", progress: OnProgress | None = None
+    records: Records,
+    *,
+    operation: Operation = "append",
+    on_missing_subscriber: OnMissing = "raise",
+    progress: OnProgress | None = None,
 ) -> DryRun:
     """Read and check everything, send nothing, and say what the job would do; needs no client."""
-    _check_options(operation, 1, "raise", 1)
+    _check_options(operation, 1, on_missing_subscriber, 1)
     async with open_job(None, as_source(records), operation, "", _watch(progress)) as opened:
         return await opened.thread.run(make_dry_run, opened.journal)
 

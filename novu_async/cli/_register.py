@@ -109,7 +109,7 @@ def register(operation: str, on_missing: str, dry_run: bool, verifies: bool, **o
     on with a job alone. Job and failures files hold tokens; only you can read them.
     """
     if dry_run:
-        return _plan(operation, **options)
+        return _plan(operation, on_missing, **options)
 
     def begin(bulk: "Bulk", records: Any, **more: Any) -> Any:
         more.update(operation=operation, on_missing_subscriber=on_missing, verify=verifies)
@@ -192,7 +192,7 @@ def _split_mapping(text: str) -> tuple[str, str]:
     return name, column
 
 
-def _plan(operation: str, *, quiet: bool, as_json: bool, **options: Any) -> int:
+def _plan(operation: Any, on_missing: Any, *, quiet: bool, as_json: bool, **options: Any) -> int:
     from novu_async.bulk import plan
     from novu_async.cli._progress import open_display
     from novu_async.cli._reports import as_json as make_json
@@ -204,7 +204,12 @@ def _plan(operation: str, *, quiet: bool, as_json: bool, **options: Any) -> int:
     with open_display(quiet=quiet) as display:
 
         async def call() -> "DryRun":
-            return await plan(source, operation=operation, progress=display.show)  # type: ignore[arg-type]
+            return await plan(
+                source,
+                operation=operation,
+                on_missing_subscriber=on_missing,
+                progress=display.show,
+            )
 
         result = run(call())
     if as_json:

@@ -687,6 +687,13 @@ async def test_wrong_arguments_are_refused(
     assert caught.value.argument == argument
 
 
+async def test_a_plan_refuses_what_the_job_would(bulk: Bulk) -> None:
+    """The options are checked together, as they are for a job."""
+    with pytest.raises(InvalidRequestError, match="only append creates subscribers"):
+        await bulk.plan([], operation="remove", on_missing_subscriber="create")
+    assert (await bulk.plan([("u", "fcm", "t")], on_missing_subscriber="create")).ok
+
+
 async def test_nothing_to_do_is_done(bulk: Bulk, write: Write) -> None:
     """An empty iterable, or a header without rows, is a job that is finished."""
     assert (await bulk.register([])).ok

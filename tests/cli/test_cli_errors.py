@@ -26,6 +26,10 @@ GOOD = b"subscriber_id,provider_id,token\nu1,fcm,t1\n"
         (["register", "--job", ""], "job file does not exist"),
         (["register", "--job", "."], "job file . does not exist"),
         (["register", "a.csv", "--operation", "remove", "--on-missing", "create"], "append"),
+        (
+            ["register", "a.csv", "--dry-run", "--operation", "remove", "--on-missing", "create"],
+            "only append creates subscribers, not remove",
+        ),
         (["append", "u1", "fcm"], "give a TOKEN"),
         (["append", "u1", "fcm", ""], "must not be empty"),
         (["append", "u1", "fcm", "--tokens-file", "gone"], "gone: No such file"),
