@@ -88,6 +88,8 @@ class Bulk:
         file that cannot be written; BulkError (with `report`) where the job was stopped.
         """
         _check_options(operation, concurrency, on_missing_subscriber, stop_after)
+        if records is None and job is None:
+            raise InvalidRequestError("records are needed, or a job file to go on with", "records")
         source = None if records is None else as_source(records)
         path = None if job is None else Path(job)
         failed_path = None if failures is None else Path(failures)

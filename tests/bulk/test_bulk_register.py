@@ -687,6 +687,14 @@ async def test_wrong_arguments_are_refused(
     assert caught.value.argument == argument
 
 
+async def test_without_records_a_job_file_is_needed(bulk: Bulk) -> None:
+    """The message names both, and no file that the caller has never heard of."""
+    for call in (bulk.register, bulk.verify):
+        with pytest.raises(InvalidRequestError, match="or a job file to go on with") as caught:
+            await call(None)
+        assert caught.value.argument == "records"
+
+
 async def test_a_plan_refuses_what_the_job_would(bulk: Bulk) -> None:
     """The options are checked together, as they are for a job."""
     with pytest.raises(InvalidRequestError, match="only append creates subscribers"):
