@@ -39,8 +39,8 @@ def read_header(lines: Lines, name: str, delimiter: str | None) -> Header:
         raise InvalidRequestError(f"{name} is empty: it needs a header and rows", "records")
     if line.problem:
         raise InvalidRequestError(
-            f"the first line of {name} is {line.problem.removeprefix('is ')}: it must be text in "
-            "UTF-8 with the names of the columns",
+            f"the first line of {name} cannot be read ({line.problem}): it must be text in UTF-8 "
+            "with the names of the columns",
             "records",
         )
     delimiter = delimiter or max(DELIMITERS, key=_QUOTED.sub("", line.text).count)

@@ -15,14 +15,15 @@ from novu_async.errors import InvalidRequestError
 
 Kind = Literal["csv", "jsonl", "parquet"]
 
+_GZIP = b"\x1f\x8b"
 _UNPACK = {
     b"PK\x03\x04": "a zip archive or a spreadsheet",
     b"BZh": "packed with bzip2",
     b"\xfd7zXZ": "packed with xz",
     b"\x28\xb5\x2f\xfd": "packed with zstd",
     b"SQLite format 3\0": "an SQLite database",
+    _GZIP: "packed twice with gzip",  # what is packed once has been unpacked
 }
-_GZIP = b"\x1f\x8b"
 _HEAD_BYTES = 16
 _BLANK_BYTES = 1 << 16
 

@@ -229,12 +229,13 @@ USELESS = [
     (b"token,token,subscriber_id,provider_id\n", "two columns"),
     ("subscriber_id,provider_id,token\n".encode("utf-16"), "iconv"),
     ("abonné,provider_id,token\n".encode("latin-1"), "UTF-8"),
-    (b"subscriber_id\0,x\n", "NUL"),
-    (b"x" * 2_000_000, "longer"),
+    (b"subscriber_id\0,x\n", "the first line of the file cannot be read (has a NUL byte)"),
+    (b"x" * 2_000_000, "the first line of the file cannot be read (longer than 1048576 bytes)"),
     (b'[{"subscriber_id": "u"}]', "jq"),
     (b"PK\x03\x04....", "zip"),
     (b"SQLite format 3\0", "SQLite"),
     (b"\x1f\x8bnonsense...", "gzip"),
+    (gzip.compress(gzip.compress(b"x", mtime=0), mtime=0), "the file is packed twice with gzip"),
     (b"PAR1....", "path"),
 ]
 
