@@ -99,7 +99,7 @@ def _tell_failures(report: "Report") -> None:
 
 
 def _end_stopped(job: Job, error: "BulkError") -> int:
-    """Tell why a job could not go on; one that did nothing leaves nothing behind."""
+    """Tell why a job could not go on; one that did nothing leaves no job file behind."""
     from novu_async.errors import APIConnectionError
 
     report: Report = error.report
@@ -109,6 +109,7 @@ def _end_stopped(job: Job, error: "BulkError") -> int:
         if job.prints_json:
             _print(job, report, error=describe(error))
         complain(describe(cause if isinstance(cause, Exception) else error))
+        _name_failures(report)
         return exit_status(cause)
     _print(job, report, error=describe(error))
     complain(describe(error))

@@ -106,6 +106,16 @@ def test_wrong_key(run: Run, tmp_path: Path, command: list[str]) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
+def test_wrong_key_and_invalid_rows(run: Run, tmp_path: Path) -> None:
+    """The failures file that is left is named, as where a job stops later."""
+    (tmp_path / "a.csv").write_bytes(GOOD + b"u2,fcm,\n")
+    done = run("register", "a.csv", NOVU_API_KEY="wrong-key-of-somebody")
+    assert done.status == 2
+    assert "check NOVU_API_KEY" in done.err
+    assert done.err.endswith("1 row to put right: see a.failed.csv\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "a.failed.csv"}
+
+
 def test_no_key(run: Run) -> None:
     """Without a key the message names the ways to give one."""
     done = run("show", "u1", NOVU_API_KEY="")
