@@ -7,6 +7,7 @@ recorded is sent again, which changes nothing on the server. Used from one threa
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from novu_async.bulk.loader import (
     WAITING,
     explained,
 )
+from novu_async.bulk.lock import lock_of
 from novu_async.bulk.plan import Reason, Stored
 from novu_async.bulk.reasons import Failure
 from novu_async.bulk.records import Invalid, Row
@@ -240,9 +242,9 @@ def _told(failure: Failure) -> tuple[str, str, bool]:
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    mode = "ro" if read_only else "rw"
     if not path.is_file():
         raise ConfigurationError(f"the job file {path} does not exist")
+    mode = _mode_to_read(path) if read_only else "rw"
     db = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10
     )
@@ -256,6 +258,24 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _mode_to_read(path: Path) -> str:
+    """Return how to open a file for reading: where nothing writes to it, nothing is made beside it.
+
+    Raises ConfigurationError where SQLite would have to make a file and cannot.
+    """
+    real = os.path.realpath(path)
+    log, index = f"{real}-wal", f"{real}-shm"
+    is_logged = os.path.exists(log) and os.path.getsize(log) > 0
+    if not is_logged and not lock_of(path).exists():
+        return "ro&immutable=1"
+    if not os.path.exists(index) and not os.access(os.path.dirname(real), os.W_OK):
+        raise ConfigurationError(
+            f"the job file {path} cannot be read: a run goes on or was cut off, and its folder "
+            "must be writable until it is finished"
+        )
+    return "ro"
 
 
 def _check_version(db: sqlite3.Connection, path: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -384,6 +385,37 @@ async def test_a_job_can_be_looked_at_while_it_runs(bulk: Bulk, tmp_path: Path) 
     assert {outcome.line for outcome in outcomes} == set(range(1, 123))
     with pytest.raises(ConfigurationError, match="does not exist"):
         read_job(tmp_path / "other")
+
+
+async def test_looking_at_a_job_leaves_nothing_beside_it(bulk: Bulk, tmp_path: Path) -> None:
+    """SQLite would make two files there, and could not remove them again."""
+    await bulk.register(ROWS, job=tmp_path / "job")
+    assert read_job(tmp_path / "job").done == len(list(read_outcomes(tmp_path / "job"))) - 2
+    assert os.listdir(tmp_path) == ["job"]
+
+
+async def test_a_job_can_be_looked_at_where_nothing_can_be_written(
+    bulk: Bulk, tmp_path: Path
+) -> None:
+    """Only while a log is left beside it the folder is needed, and the message says so."""
+    job, log = tmp_path / "job", tmp_path / "job-wal"
+    await bulk.register(ROWS, job=job)
+    with closing(sqlite3.connect(job, isolation_level=None)) as db:
+        db.execute("UPDATE rows SET reason = 'x'")
+        logged = log.read_bytes()
+    os.chmod(job, 0o400)
+    os.chmod(tmp_path, 0o500)
+    try:
+        if os.access(tmp_path, os.W_OK):
+            pytest.skip("root may write anywhere")
+        assert read_job(job).done == 120
+        os.chmod(tmp_path, 0o700)
+        log.write_bytes(logged)
+        os.chmod(tmp_path, 0o500)
+        with pytest.raises(ConfigurationError, match="its folder must be writable"):
+            read_job(job)
+    finally:
+        os.chmod(tmp_path, 0o700)
 
 
 async def test_a_cancelled_job_finishes_what_is_under_way(tmp_path: Path) -> None:
