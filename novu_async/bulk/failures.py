@@ -76,7 +76,18 @@ def target_of(path: Path) -> Path:
             raise IsADirectoryError(None, "it is a folder")
         if path.exists() and not path.is_file():
             raise OSError(None, "it is no regular file")
+        if _is_output(path):
+            raise OSError(None, "this program's output goes there")
         return Path(os.path.realpath(path))
+
+
+def _is_output(path: Path) -> bool:
+    """Tell whether a path is standard output or error, as /dev/stdout is where a file takes it."""
+    for stream in (1, 2):
+        with suppress(OSError):  # it is closed, or the file is not there
+            if os.path.samestat(os.stat(path), os.fstat(stream)):
+                return True
+    return False
 
 
 def part_of(path: Path) -> Path:

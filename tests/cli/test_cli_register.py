@@ -86,6 +86,17 @@ def test_failures_of_failures_do_not_overwrite(run: Run, tmp_path: Path) -> None
     assert "in.failed-2.csv" in _names(tmp_path)
 
 
+def test_failures_do_not_replace_the_output(start: Any, tmp_path: Path) -> None:
+    """The file that takes what the program prints, also under the name /dev/stdout."""
+    (tmp_path / "in.csv").write_text("subscriber_id,provider_id,token\nu1,fcm,\n")
+    with open(tmp_path / "out", "w") as out:
+        process = start("register", "in.csv", "--failures", "out", stdout=out)
+        said = process.stderr.read()
+    assert process.wait() == 2
+    assert "out cannot be written: this program's output goes there" in said
+    assert _names(tmp_path) == {"in.csv", "out"}
+
+
 def test_only_retryable(run: Run, server: LocalNovu, tmp_path: Path) -> None:
     """--only-retryable passes over rows that cannot succeed as they are."""
     header = "subscriber_id,provider_id,token,reason,retryable\n"
