@@ -13,6 +13,7 @@ import asyncio
 import sys
 import time
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import aiohttp
@@ -182,7 +183,9 @@ class Transport:
         session = self._session
         if session is None or session is self._settings.session or session.closed:
             return
-        with warnings.catch_warnings():
+        # at interpreter exit the module may be gone that would keep these
+        quiet = nullcontext() if sys.is_finalizing() else warnings.catch_warnings()
+        with quiet:
             # one warning is enough: aiohttp would add one for the session and one a connection
             warnings.simplefilter("ignore")
             connector = session.connector

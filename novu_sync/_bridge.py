@@ -10,19 +10,27 @@ import atexit
 import os
 import warnings
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import suppress
-from threading import Event, Lock, RLock, Thread, current_thread, get_ident
+from importlib import import_module
+from threading import Event, RLock, Thread, current_thread, get_ident
 from typing import Any, Generic, Protocol, TypeVar
 
 from anyio import move_on_after
 from anyio.from_thread import start_blocking_portal
 
 from novu_async._secrets import refuse_copy
-from novu_async.errors import ClientClosedError
+from novu_async.errors import ClientClosedError, ConfigurationError
 from novu_sync._bell import Bell
 from novu_sync._calls import Call, Feed, Stream
 from novu_sync._executor import DaemonExecutor
+
+# the loop's thread would import these with the first call and the first retry, and a child that is
+# forked meanwhile would wait for the import for ever
+for _name in ("anyio._backends._asyncio", "tenacity"):
+    with suppress(ImportError):
+        import_module(_name)
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -48,20 +56,22 @@ class _Portal:
     """One thread with an event loop in which the calls of one client run.
 
     A second thread, the keeper, holds the portal open: so no signal, garbage collection or fork of
-    a caller's thread is ever in the middle of starting or ending it.
+    a caller's thread is ever in the middle of starting or ending it. No lock is held on the way in:
+    a signal handler may close the client, or make a call of its own.
     """
 
     def __init__(self, core: Core) -> None:
         self._pid = os.getpid()
         self._core = core
-        self._lock = RLock()  # garbage collection inside it may stop the portal
-        self._arrivals: list[Call[Any]] = []
+        self._arrivals: deque[Call[Any]] = deque()
         self._running: set[Call[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id = 0
         self._ready = Event()
         self._stopped = Event()
         self._at_exit = False
+        self.failure: Exception | None = None
+        """Why the loop could not be started."""
         self._keeper = Thread(target=self._keep, name="novu_sync keeper", daemon=True)
         self._keeper.start()
 
@@ -71,6 +81,10 @@ class _Portal:
                 portal.call(self._open)
                 self._stopped.wait()
                 portal.call(self._close)
+        except Exception as error:
+            if self._loop is not None:
+                raise
+            self.failure = error
         finally:
             self._ready.set()
 
@@ -100,10 +114,8 @@ class _Portal:
         self._bell.close()
 
     def _begin_arrivals(self) -> None:
-        with self._lock:
-            arrivals, self._arrivals = self._arrivals, []
-        for call in arrivals:
-            call.begin(self._running)
+        while self._arrivals:
+            self._arrivals.popleft().begin(self._running)
 
     def _give_up(self, call: Call[Any]) -> None:
         self._begin_arrivals()  # it may be one, and its thread may have been stopped before it rang
@@ -118,18 +130,18 @@ class _Portal:
             )
         if self._loop is None:
             self._ready.wait()
-        with self._lock:
-            if self._loop is None:
-                raise RuntimeError("the client's event loop could not be started")
-            call.loop = self._loop
-            if self._stopped.is_set():
-                if self._at_exit and current_thread().daemon:
-                    return  # it waits, like the others, until the interpreter stops it
+        if self._loop is None:
+            raise ConfigurationError(f"the client's event loop cannot be started: {self.failure}")
+        call.loop = self._loop
+        self._arrivals.append(call)
+        self._bell.ring()
+        if not self._stopped.is_set():
+            return  # so whatever stops the loop finds it
+        with suppress(ValueError):  # the loop has taken it, and cancels it
+            self._arrivals.remove(call)
+            if not (self._at_exit and current_thread().daemon):
                 raise closed_error()
-            loop_sleeps = not self._arrivals  # else it has been woken, and takes this call along
-            self._arrivals.append(call)
-        if loop_sleeps:
-            self._bell.ring()  # where the loop is over, the call was cancelled before
+            # it waits, like the others, until the interpreter stops it
 
     def check_process(self) -> None:
         """Refuse to go on in a forked child: the loop runs in the parent."""
@@ -155,9 +167,8 @@ class _Portal:
 
         At interpreter exit the threads that still wait are daemons: they learn nothing any more.
         """
-        with self._lock:
-            self._at_exit = at_exit
-            self._stopped.set()
+        self._at_exit = at_exit
+        self._stopped.set()
         if wait and get_ident() != self._thread_id:
             self._keeper.join(2 * _GRACE)
 
@@ -176,7 +187,7 @@ class Bridge(Generic[C]):
     def __init__(self, make_core: Callable[[], C], made_at: str = "") -> None:
         self._make_core = make_core
         self._made_at = made_at
-        self._lock = Lock()
+        self._lock = RLock()  # a signal handler may close the client meanwhile
         self._closed = False
         self._portal: _Portal | None = None
         self._core: C | None = make_core()
@@ -228,13 +239,17 @@ class Bridge(Generic[C]):
 
     def _enter(self) -> tuple[_Portal, C]:
         portal, core = self._portal, self._core
-        if portal is not None and core is not None:
+        if portal is not None and core is not None and portal.failure is None:
             return portal, core
         with self._lock:
             if self._closed:
                 raise closed_error()
-            if self._portal is None:
-                self._portal = _Portal(self.core)
+            if self._portal is None or self._portal.failure is not None:
+                portal = _Portal(self.core)
+                if self._closed:  # by a signal handler, just now
+                    portal.stop()
+                    raise closed_error()
+                self._portal = portal
             return self._portal, self.core
 
     def close(self) -> None:
@@ -265,7 +280,7 @@ class Bridge(Generic[C]):
     def _start_afresh(self) -> None:
         if self._portal is not None:
             _left_to_the_parent.append((self._portal, self._core))
-        self._lock = Lock()
+        self._lock = RLock()
         self._portal = None
         self._core = None
 

@@ -8,15 +8,18 @@ import signal
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from typing import Any
 
 import anyio
 import pytest
 from stub_core import Calls, Client, Core, request_id
 
-from novu_async.errors import ClientClosedError, NovuError
+from novu_async.errors import ClientClosedError, ConfigurationError, NovuError
+from novu_sync import _bridge
 from novu_sync._calls import Call
 
 
@@ -181,6 +184,91 @@ def test_ctrl_c_between_arrival_and_bell(client: Client, monkeypatch: pytest.Mon
             client.calls.hang()
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(client.calls.echo, "next").result(10) == "next"
+
+
+class Interrupting(deque[Call[object]]):
+    """Arrivals of a portal; a signal comes just after the next one."""
+
+    def append(self, call: Call[object]) -> None:
+        super().append(call)
+        signal.raise_signal(signal.SIGUSR1)
+
+
+@pytest.fixture
+def on_signal() -> Iterator[Callable[[Callable[[], object]], object]]:
+    """Set what the handler of SIGUSR1 does, once."""
+
+    def once(action: Callable[[], object]) -> None:
+        def handle(*_: object) -> None:
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            action()
+
+        signal.signal(signal.SIGUSR1, handle)
+
+    before = signal.getsignal(signal.SIGUSR1)
+    yield once
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_handler_may_close_the_client(client: Client, on_signal: Any) -> None:
+    """The call that it interrupts on its way in ends, and so do later ones."""
+    client.calls.echo("a")
+    client.bridge._portal._arrivals = Interrupting()  # type: ignore[union-attr]
+    on_signal(client.bridge.close)
+    for _ in range(2):
+        with pytest.raises(ClientClosedError):
+            client.calls.echo("b")
+    assert client.bridge.core.closed == 1
+
+
+def test_a_signal_handler_may_call(client: Client, on_signal: Any) -> None:
+    """Its call is answered, and then the one that it interrupts."""
+    client.calls.echo("a")
+    client.bridge._portal._arrivals = Interrupting()  # type: ignore[union-attr]
+    answers = []
+    on_signal(lambda: answers.append(client.calls.echo("inside")))
+    assert client.calls.echo("outside") == "outside"
+    assert answers == ["inside"]
+
+
+def test_a_signal_handler_may_close_a_client_that_starts(
+    on_signal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an orderly shutdown does, whenever it comes; no thread is left."""
+    before = len(portal_threads())
+    client = Client()
+    on_signal(client.bridge.close)
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if "keeper" in thread.name:
+            signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(ClientClosedError):
+        client.calls.echo("a")
+    assert len(portal_threads()) == before
+
+
+def test_a_loop_that_could_not_start_is_started_by_the_next_call(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the process has no more descriptors, say."""
+    with monkeypatch.context() as patch:
+        patch.setattr(_bridge, "Bell", mock_failure(OSError(24, "Too many open files")))
+        with pytest.raises(ConfigurationError, match="Too many open files"):
+            client.calls.echo("a")
+    assert client.calls.echo("b") == "b"
+
+
+def mock_failure(error: Exception) -> Callable[..., object]:
+    """Make a function that fails."""
+
+    def fail(*_: object) -> object:
+        raise error
+
+    return fail
 
 
 def test_closing_ends_the_calls_of_other_threads() -> None:

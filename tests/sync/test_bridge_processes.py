@@ -149,6 +149,27 @@ class TestExit:
         )
 
 
+def test_nothing_is_imported_in_the_loops_thread() -> None:
+    """A child that is forked meanwhile would wait for ever for that import to end."""
+    check(
+        """
+        before = set(sys.modules)
+        calls.echo("a")
+        import novu_sync
+        retries = novu_sync.RetryConfig("backoff", novu_sync.BackoffStrategy(1, 1, 1, 50))
+        with novu_sync.Novu("key", server_url="http://127.0.0.1:9", retries=retries) as novu:
+            try:
+                novu.subscribers.create("u")
+            except novu_sync.APIConnectionError as error:
+                assert error.attempts > 1
+        new = set(sys.modules) - before
+        print(sorted(name for name in new if name.startswith(("anyio.", "tenacity"))))
+        client.bridge.close()
+        """,
+        "[]\n",
+    )
+
+
 class TestSignals:
     """Ctrl-C from outside, at any moment."""
 
