@@ -15,18 +15,20 @@ from typing import Any, Self
 class Turn:
     """A place in one subscriber's line; `async with turn` waits for it and leaves it at the end.
 
-    The place is taken when the turn is made, so writes happen in the order of their calls. A caller
-    that is cancelled while its request is under way leaves the place only when that request has
-    ended: the server goes on with it, and the next write would race with it.
+    The place is taken when the turn is made, so writes happen in the order of their calls. It is
+    left only when the last request has ended (`exchange`), also where its caller was cancelled, and
+    when the server has had time to end what nobody waits for any more (`aftermath`): the next write
+    would race with it.
     """
 
-    __slots__ = ("_key", "_left", "_ordering", "exchange", "label", "waiter")
+    __slots__ = ("_key", "_left", "_ordering", "aftermath", "exchange", "label", "waiter")
 
     def __init__(self, ordering: "Ordering", key: Hashable, label: Any = None) -> None:
         self._ordering = ordering
         self._key = key
         self.label = label
         self.exchange: asyncio.Task[Any] | None = None
+        self.aftermath: asyncio.Task[Any] | None = None
         self.waiter: asyncio.Future[None] | None = None
         self._left = False
         ordering._join(key, self)
@@ -48,14 +50,21 @@ class Turn:
     ) -> None:
         self._left = True
         exchange = self.exchange
-        if exchange is None or exchange.done():
+        if self.aftermath is None and (exchange is None or exchange.done()):
             self._ordering._next(self._key)
         else:
-            self._ordering.abandoned.add(exchange)
-            exchange.add_done_callback(self._leave_late)
+            self._leave_late()
 
-    def _leave_late(self, exchange: asyncio.Task[Any]) -> None:
-        self._ordering.abandoned.discard(exchange)
+    def _leave_late(self, over: asyncio.Task[Any] | None = None) -> None:
+        """Let the next one begin when nothing is under way any more."""
+        abandoned = self._ordering.abandoned
+        if over is not None:
+            abandoned.discard(over)
+        for task in (self.exchange, self.aftermath):
+            if task is not None and not task.done():
+                abandoned.add(task)
+                task.add_done_callback(self._leave_late)
+                return
         self._ordering._next(self._key)
 
     def abandon(self) -> None:
@@ -72,7 +81,7 @@ class Ordering:
         # a key is here while its subscriber is being written to; the line holds who waits
         self._lines: dict[Hashable, deque[Turn] | None] = {}
         self.abandoned: set[asyncio.Task[Any]] = set()
-        """Requests under way whose callers were cancelled."""
+        """Requests under way whose callers were cancelled, and waits for what they left behind."""
 
     def __len__(self) -> int:
         return len(self._lines)

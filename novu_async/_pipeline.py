@@ -29,6 +29,7 @@ from novu_async._transport import Transport
 from novu_async._wire import Reply, Request
 from novu_async.errors import (
     APIError,
+    APITimeoutError,
     CallError,
     InvalidRequestError,
     RateLimitError,
@@ -41,7 +42,7 @@ logger.addHandler(logging.NullHandler())
 
 
 _AFTERMATH_SECONDS = 5.0
-"""How long a server may work on a write after its connection was closed."""
+"""How long a server may work on a write that was given up and whose connection was closed."""
 
 _GIVEN_UP = (RateLimitError, ServerError)
 """Errors that are no answer to the call, and so no refusal either."""
@@ -111,11 +112,14 @@ class Pipeline:
 
     def turn(self, subscriber_id: str, options: Options = AS_CLIENT, label: Any = None) -> Turn:
         """Take the next place in the line of a subscriber."""
+        self._transport.check_usable()
         return self.ordering.turn(self.line_of(subscriber_id, options), label)
 
     def line_of(self, subscriber_id: str, options: Options = AS_CLIENT) -> tuple[str, str]:
         """Return what writes have in common that must not happen at the same time."""
-        return (options.server_url or self.settings.server_url).rstrip("/"), subscriber_id
+        if options.server_url is None:
+            return self.settings.server_url, subscriber_id
+        return check_server_url(options.server_url), subscriber_id
 
     def build(
         self,
@@ -208,6 +212,8 @@ class Pipeline:
         exchange: Exchange,
     ) -> Reply:
         """Retry a call whose first attempt failed, or raise its error."""
+        if self._transport.closed:
+            self._transport.check_usable()  # raises ClientClosedError
         if config is None or not is_retried(error, config):
             # what the API refuses is for the caller to handle, and may be no surprise
             gave_up = not isinstance(error, APIError) or isinstance(error, _GIVEN_UP)
@@ -281,15 +287,16 @@ class Pipeline:
         exchange.attempts += 1
         try:
             reply = await self._exchange(exchange, timeout)
+            error = _wire.read_error(request, reply, self.clock.wall())
         except BaseException as failure:
             if isinstance(failure, CallError):
                 exchange.attempts += failure.attempts - 1
+                self._keep_turn_after(failure, exchange.turn)
             if paced:
                 gate.lost()
             self._log_attempt(exchange, None)
             raise
         exchange.attempts += reply.attempts - 1
-        error = _wire.read_error(request, reply, self.clock.wall())
         if paced:
             gate.observe(reply.headers, _stop_of(error), succeeded=error is None)
         self._log_attempt(exchange, reply.status)
@@ -347,8 +354,18 @@ class Pipeline:
         try:
             return await self._transport.send(exchange.request, timeout, exchange.retries)
         except asyncio.CancelledError:
-            turn.exchange = asyncio.ensure_future(self.clock.sleep(_AFTERMATH_SECONDS))
+            self._keep_turn(turn)
             raise
+
+    def _keep_turn_after(self, failure: Exception, turn: Turn | None) -> None:
+        if isinstance(failure, APITimeoutError) and failure.may_have_applied and turn is not None:
+            self._keep_turn(turn)
+
+    def _keep_turn(self, turn: Turn) -> None:
+        """Let no other write for the subscriber begin while the server may still do this one."""
+        if turn.aftermath is not None:
+            turn.aftermath.cancel()
+        turn.aftermath = asyncio.ensure_future(self.clock.sleep(_AFTERMATH_SECONDS))
 
     async def _fill(
         self, answer: asyncio.Future[Reply], exchange: Exchange, timeout: float
@@ -361,6 +378,8 @@ class Pipeline:
         except Exception as error:  # it belongs to the caller, if the caller is still there
             if not answer.done():
                 answer.set_exception(error)
+            else:
+                self._keep_turn_after(error, exchange.turn)
         else:
             if not answer.done():
                 answer.set_result(reply)

@@ -155,7 +155,10 @@ def _of_client(check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def check_server_url(url: str) -> str:
-    """Return a base URL in the form that paths are appended to: without a slash at its end."""
+    """Return a base URL in the form that paths are appended to: without a slash at its end.
+
+    One server has one form, whatever the case of its name, and whether its usual port is given.
+    """
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
@@ -169,7 +172,8 @@ def check_server_url(url: str) -> str:
             "without credentials, query or fragment",
             "server_url",
         )
-    return url.rstrip("/")
+    server = parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80")
+    return f"{parts.scheme}://{server}{parts.path}".rstrip("/")
 
 
 def check_headers(

@@ -45,6 +45,7 @@ _LEAST_SECONDS = 0.001
 """What an exchange may take, where next to nothing is left: zero would mean no limit."""
 
 _JSON = "application/json"
+_CLOSED_SESSION = "the aiohttp session that was passed in is closed"
 
 _FAILURES = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError)
 
@@ -64,6 +65,7 @@ class Transport:
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._session_headers: Any = None
         self._foreign: dict[str, Any] = {}
+        self._reading: set[aiohttp.ClientResponse] = set()
         self.closed = False
 
     async def send(self, request: Request, timeout: float, retries: RetryConfig | None) -> Reply:
@@ -90,13 +92,19 @@ class Transport:
                     headers=None if request.headers is self._session_headers else request.headers,
                     **self._foreign,
                 )
+                self._reading.add(response)
                 try:
                     body = await _read(response, self._settings.max_reply_bytes)
                 finally:
+                    self._reading.discard(response)
                     response.release()
                 return Reply(response.status, response.headers, body, attempts)
             except _FAILURES as error:
                 failure = error
+            except RuntimeError:
+                if session.closed:
+                    raise ClientClosedError(_CLOSED_SESSION) from None
+                raise
             if attempts > 1 or not self._resends(request, failure, retries):
                 break
             timeout -= time.monotonic() - began
@@ -134,6 +142,8 @@ class Transport:
     async def aclose(self) -> None:
         """Close the session, unless the caller brought it; may be called twice."""
         self.closed = True
+        for response in self._reading:  # closing its connection would not wake who reads it
+            response.content.set_exception(aiohttp.ClientConnectionError("the client was closed"))
         session, self._session = self._session, None
         if session is not None and session is not self._settings.session:
             await session.close()
@@ -153,7 +163,7 @@ class Transport:
         settings = self._settings
         if settings.session is not None:
             if settings.session.closed:
-                raise ClientClosedError("the aiohttp session that was passed in is closed")
+                raise ClientClosedError(_CLOSED_SESSION)
             self._session = settings.session
             self._foreign = {
                 "proxy": settings.proxy,

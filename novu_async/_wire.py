@@ -83,7 +83,7 @@ def build_url(base: str, endpoint: Endpoint, **segments: str) -> str:
 
 
 def _encode(segment: str) -> str:
-    return segment if _is_unreserved(segment) else quote(segment, safe="")
+    return segment if _is_unreserved(segment) else quote(segment, safe="", errors="replace")
 
 
 def build_body(document: Mapping[str, Any]) -> bytes:
@@ -138,7 +138,10 @@ def _redact_body(
     JSON can write one text in many ways; written anew, it has only those that are known.
     """
     text = redact_start(body.decode("utf-8-sig", "replace"), secrets, _MAX_ERROR_BODY)
-    written = json.dumps(data, ensure_ascii=False)
+    try:
+        written = json.dumps(data, ensure_ascii=False)
+    except RecursionError:  # orjson reads what is nested deeper
+        return text, {}
     clean = redact(written, secrets)
     if clean == written:
         return text, data

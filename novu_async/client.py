@@ -59,7 +59,8 @@ class Subscribers:
         are empty. Raises InvalidRequestError for an id with white
         space around it, which the API would leave out.
         """
-        document = {"subscriberId": check_new_subscriber_id(subscriber_id)}
+        subscriber_id = check_new_subscriber_id(subscriber_id)
+        document = {"subscriberId": subscriber_id}
         request = self._pipeline.build(CREATE_SUBSCRIBER, AS_CLIENT, document)
         async with self._pipeline.turn(subscriber_id) as turn:
             reply = await self._pipeline.send(request, AS_CLIENT, turn)

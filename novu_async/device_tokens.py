@@ -125,7 +125,7 @@ class DeviceTokens:
 
         commit = partial(self._store, target, creates, max_resends)
         self._pipeline.check_usable()
-        ordering, line = self._pipeline.ordering, self._pipeline.line_of(subscriber_id)
+        ordering, line = self._pipeline.ordering, self._pipeline.line_of(target.subscriber_id)
         if ordering.is_free(line):
             async with ordering.turn(line) as turn:
                 return _share(await commit(given, turn), given)
@@ -205,7 +205,7 @@ class DeviceTokens:
     ) -> DeviceTokensResult:
         """Read the tokens of the channel, after the writes that this client has begun."""
         target = _make_target(subscriber_id, provider_id, integration_identifier)
-        async with self._pipeline.turn(subscriber_id) as turn:
+        async with self._pipeline.turn(target.subscriber_id) as turn:
             access = ChannelAccess(self._pipeline, self._reader, target, turn)
             return _result(await access.read(), access)
 

@@ -154,8 +154,12 @@ def count_descriptors() -> int:
 
 
 def assert_idle(novu: Novu) -> None:
-    """No subscriber is being written to, and no request holds a place at the gate."""
-    assert len(novu._pipeline.ordering) == 0
+    """No subscriber is being written to, and no request holds a place at the gate.
+
+    A write that timed out may be under way at the server, and keeps its turn for a while.
+    """
+    ordering = novu._pipeline.ordering
+    assert len(ordering) == len(ordering.abandoned)
     assert novu._pipeline.gate._in_flight == 0
 
 

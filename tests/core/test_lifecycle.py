@@ -9,9 +9,10 @@ import warnings
 from operator import attrgetter
 from typing import Any
 
+import aiohttp
 import pytest
 import trio
-from core_doubles import KEY, PUSH
+from core_doubles import KEY, PUSH, http, serve
 
 import novu_sync
 from novu_async import (
@@ -192,3 +193,72 @@ async def test_closing_ends_calls_that_sleep_or_wait_for_the_rate(local: LocalNo
     await novu.aclose()
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(result) for result in results] == [ClientClosedError] * 3
+
+
+@pytest.mark.anyio
+async def test_closing_ends_a_call_whose_answer_comes_slowly() -> None:
+    """Also where the head of the answer has come, and its body never ends."""
+    begun = asyncio.Event()
+
+    async def begin(writer: asyncio.StreamWriter) -> None:
+        writer.write(http()[:-5])
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with serve([begin]) as server:
+        novu = Novu(KEY, server_url=server.url)
+        call = asyncio.ensure_future(append(novu))
+        await begun.wait()
+        while not novu._pipeline._transport._reading:
+            await asyncio.sleep(0)
+        await novu.aclose()
+        with pytest.raises(ClientClosedError):
+            await asyncio.wait_for(call, 5)
+
+
+@pytest.mark.anyio
+async def test_a_session_that_is_closed_after_the_first_call(local: LocalNovu) -> None:
+    """Who brought it closed it too early; the error says so."""
+    session = aiohttp.ClientSession()
+    async with Novu(local.api_key, server_url=local.url, session=session) as novu:
+        await append(novu)
+        await session.close()
+        with pytest.raises(ClientClosedError, match="session that was passed in"):
+            await append(novu)
+
+
+def test_a_second_loop_is_refused_while_the_first_one_writes() -> None:
+    """It would wait for a turn that only the first loop could give."""
+    local = LocalNovu(latency=0.05)
+
+    async def use_both() -> None:
+        async with local, Novu(local.api_key, server_url=local.url) as novu:
+            writing = asyncio.ensure_future(append(novu))
+            while not local.requests:
+                await asyncio.sleep(0)
+
+            def elsewhere() -> None:
+                with pytest.raises(ConfigurationError, match="another event loop"):
+                    asyncio.run(asyncio.wait_for(append(novu), 5))
+
+            await asyncio.to_thread(elsewhere)
+            await writing
+
+    asyncio.run(use_both())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(b'{"data":{"subscriberId":"\\ud83d"}}', "200 OK", "Idempotency-Replay: true"),
+        http(b'{"message":"x","ctx":' + b"[" * 1000 + b"]" * 1000 + b"}", "400 Bad Request"),
+    ],
+)
+async def test_an_answer_that_makes_no_sense_takes_no_place_for_good(answer: bytes) -> None:
+    """However many of them come, the next call is sent."""
+    async with serve([answer]) as server, Novu(KEY, server_url=server.url) as novu:
+        for _ in range(40):
+            with pytest.raises(NovuError):
+                await asyncio.wait_for(append(novu), 5)
+        assert len(server.requests) == 40

@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 
+from novu_async import APITimeoutError, Novu
 from novu_async._ordering import Ordering
+from novu_async._settings import check_server_url
+from novu_async.testing import LocalNovu
 
 pytestmark = pytest.mark.anyio
 
@@ -134,3 +137,50 @@ async def test_the_next_write_waits_for_a_request_that_its_caller_abandoned() ->
     await second
     assert log == ["following"]
     assert len(ordering) == 0
+
+
+async def test_a_write_that_timed_out_keeps_its_turn_for_a_while(
+    local: LocalNovu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server may still be working on it, and would overwrite the next one; others go on."""
+    over = asyncio.Event()
+    local.faults.next("stall", subscriber_id="u")
+    async with Novu(local.api_key, server_url=local.url, retries=None, timeout=0.1) as novu:
+        monkeypatch.setattr(novu._pipeline.clock, "sleep", lambda _: over.wait(), raising=False)
+        tokens = novu.subscribers.device_tokens
+        with pytest.raises(APITimeoutError):
+            await tokens.add("u", "fcm", "a")
+        following = asyncio.create_task(tokens.add("u", "fcm", "b"))
+        await tokens.add("v", "fcm", "c")
+        assert not following.done()
+        assert local.device_tokens("u", "fcm") == []
+        over.set()
+        assert (await following).device_tokens == ("b",)
+
+
+async def test_one_server_is_one_however_it_is_spelled(local: LocalNovu) -> None:
+    """Writes to one subscriber follow each other also where each names the server."""
+    urls = [local.url, local.url.upper(), f"{local.url}/"]
+    async with Novu(local.api_key, server_url=local.url) as novu:
+        append = novu.subscribers.credentials.append
+        requests = (
+            {"provider_id": "fcm", "credentials": {"device_tokens": [f"t{n}"]}} for n in range(30)
+        )
+        await asyncio.gather(
+            *(append("u", one, server_url=urls[n % 3]) for n, one in enumerate(requests))
+        )
+    assert len(local.device_tokens("u", "fcm")) == 30
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("HTTPS://API.Novu.co:443/", "https://api.novu.co"),
+        ("http://Novu.internal:80/Prefix/", "http://novu.internal/Prefix"),
+        ("https://novu.internal:4430", "https://novu.internal:4430"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_the_form_of_a_server(given: str, used: str) -> None:
+    """Case and usual port make no difference; the path does."""
+    assert check_server_url(given) == used
