@@ -282,7 +282,7 @@ class Pipeline:
         timeout, now = exchange.timeout, self.clock.monotonic()
         if exchange.started is None:
             exchange.started = now
-        else:
+        elif not self._background:  # which may have waited at the gate for as long as it takes
             timeout = min(timeout, exchange.started + exchange.patience - now)
         exchange.attempts += 1
         try:

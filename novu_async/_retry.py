@@ -170,8 +170,7 @@ async def retry(
     """Go on with a call whose first attempt failed.
 
     `attempt` is given its number, from 2 on; `started` is the monotonic time at which the call
-    was first sent. Raises the last error, with what was tried in its notes and the number of
-    attempts on it.
+    was first sent. Raises the last error, with what was tried in its notes.
     """
     from tenacity import AsyncRetrying, retry_if_exception  # most programs never come here
 
@@ -222,11 +221,10 @@ async def retry(
     try:
         return await controller(one_attempt)
     except CallError as error:
-        error.attempts = len(tried) + (error not in tried)  # the last one again: out of time
         if tried:
             error.may_have_applied |= any(earlier.may_have_applied for earlier in tried)
             seconds = monotonic() - started
-            error.add_note(f"tried {error.attempts} times in {seconds:.1f} s: {_summary(tried)}")
+            error.add_note(f"tried for {seconds:.1f} s: {_summary(tried)}")
         raise
 
 

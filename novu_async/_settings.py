@@ -82,9 +82,9 @@ def make_settings(
 ) -> Settings:
     """Check the arguments of a client and fill in what the environment gives.
 
-    An argument wins over the environment; an empty text counts as not given. Where an argument is
-    given under the official SDK's name as well, that one counts. Raises ConfigurationError with the
-    way out.
+    An argument wins over the environment; an empty text counts as not given. Of `timeout` and
+    `timeout_ms`, and of `retries` and `retry_config`, the second counts; `server_idx` takes no
+    `server` beside it. Raises ConfigurationError with the way out.
     """
     url = _find_server_url(server_url, _find_region(server, server_idx), environ)
     key = _find_key(api_key, environ)
@@ -104,7 +104,9 @@ def make_settings(
         headers=merge_headers(_make_headers(key), _of_client(check_headers, headers, "headers")),
         retries=DEFAULT_RETRIES if retries is ... else check_retries(retries),
         share=_check_share(share),
-        confirm_after=confirm_after and _check_positive(confirm_after, "confirm_after"),
+        confirm_after=(
+            None if confirm_after is None else _check_positive(confirm_after, "confirm_after")
+        ),
         observer=_check_has(observer, "observer", "an Observer", "call", "attempt"),
     )
 

@@ -76,8 +76,7 @@ class Transport:
         package may be sent twice. The answer or error counts both as `attempts`.
         """
         failure: Exception
-        began = time.monotonic()
-        attempts = 0
+        began, left, attempts = time.monotonic(), timeout, 0
         while True:
             attempts += 1
             session = self._session if self._session is not None else self._open_session()
@@ -86,7 +85,7 @@ class Transport:
                     request.endpoint.method,
                     URL(request.url, encoded=True),
                     data=request.body and aiohttp.BytesPayload(request.body, content_type=_JSON),
-                    timeout=self._client_timeout(timeout),
+                    timeout=self._client_timeout(left),
                     allow_redirects=False,
                     # our own session has these already
                     headers=None if request.headers is self._session_headers else request.headers,
@@ -107,7 +106,7 @@ class Transport:
                 raise
             if attempts > 1 or not self._resends(request, failure, retries):
                 break
-            timeout -= time.monotonic() - began
+            left = timeout - (time.monotonic() - began)
         translated = _translate(failure, request, timeout)
         if isinstance(translated, CallError):
             translated.attempts = attempts

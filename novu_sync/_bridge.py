@@ -69,7 +69,7 @@ class _Portal:
         self._thread_id = 0
         self._ready = Event()
         self._stopped = Event()
-        self._at_exit = False
+        self._at_exit = self._closing = False
         self.failure: Exception | None = None
         """Why the loop could not be started."""
         self._keeper = Thread(target=self._keep, name="novu_sync keeper", daemon=True)
@@ -102,11 +102,10 @@ class _Portal:
 
     async def _close(self) -> None:
         self._begin_arrivals()
+        self._closing = True
         tasks = [call.task for call in self._running if call.task is not None]
         for call in list(self._running):
-            if self._at_exit:
-                call.forsake()
-            call.cancel()
+            self._cut_off(call)
         if tasks:
             await asyncio.wait(tasks, timeout=_GRACE)
         with move_on_after(_GRACE):
@@ -115,7 +114,16 @@ class _Portal:
 
     def _begin_arrivals(self) -> None:
         while self._arrivals:
-            self._arrivals.popleft().begin(self._running)
+            call = self._arrivals.popleft()
+            if self._closing:
+                self._cut_off(call)
+            else:
+                call.begin(self._running)
+
+    def _cut_off(self, call: Call[Any]) -> None:
+        if self._at_exit:
+            call.forsake()
+        call.cancel()
 
     def _give_up(self, call: Call[Any]) -> None:
         self._begin_arrivals()  # it may be one, and its thread may have been stopped before it rang

@@ -14,7 +14,7 @@ from novu_async._clock import Clock
 from novu_async.bulk.journal import Journal, Settled
 from novu_async.bulk.loader import DONE, FAILED, VERIFIED, WAITING
 from novu_async.bulk.plan import Stored, Write, bundle_by_subscriber, make_writes
-from novu_async.bulk.reasons import explain
+from novu_async.bulk.reasons import Failure, explain
 from novu_async.bulk.records import Operation
 from novu_async.bulk.report import Phase, Progress
 from novu_async.bulk.sending import Result
@@ -113,8 +113,11 @@ class Engine:
             self._report()
 
     async def _run_passes(self) -> None:
-        """Send everything; then what met a server in trouble, once more, and what was not sent
-        while an integration seemed not to be there."""
+        """Send everything, in as many passes as it takes.
+
+        A second pass sends what met a server in trouble; another one follows wherever an
+        integration turned out to be there after all. Each needs a success, so they end.
+        """
         self._puts_off = is_left = True
         while is_left:
             self._deferred, self._rule.recovered = 0, False
@@ -131,23 +134,18 @@ class Engine:
 
         They were held back until all others were sent, since those show which of it is true.
         """
+        if not self._rule.refused:
+            return
+        worked = await self._thread.run(self._journal.integrations, self._to)
+        mistyped: dict[Integration, Failure] = {}
         for integration, error in self._rule.refused.items():
-            if await self._is_the_rows_own(integration):
-                rows = await self._thread.run(
-                    self._journal.fail, self._from, integration, explain(error)
-                )
-                self._count(rows, FAILED)
+            # one that has worked was switched off meanwhile
+            if worked and integration not in worked and may_be_mistyped(integration):
+                mistyped[integration] = explain(error)
             else:
                 self._rule.cause = self._rule.cause or error
-
-    async def _is_the_rows_own(self, integration: Integration) -> bool:
-        """Tell whether a refused integration is mistyped, for the job itself is well.
-
-        One that has worked in this job was switched off.
-        """
-        if not may_be_mistyped(integration) or not self._counts[self._to]:
-            return False
-        return not await self._thread.run(self._journal.has, self._to, integration)
+        rows = await self._thread.run(self._journal.fail, self._from, mistyped)
+        self._count(rows, FAILED)
 
     async def _run_tasks(self) -> None:
         self._ended, self._due = asyncio.Event(), asyncio.Event()

@@ -9,7 +9,7 @@ recorded is sent again, which changes nothing on the server. Used from one threa
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +35,17 @@ _ROW = (
     "line, subscriber_id, provider_id, integration_identifier, token, webhook_url, channel, extra"
 )
 _FAIL = f"UPDATE rows SET state = {FAILED}, reason = ?, detail = ?, retryable = ?"
-_GOES_TO = "provider_id = ? AND integration_identifier = ?"
+_MAKE_REFUSED = """
+CREATE TEMP TABLE refused (provider_id, integration_identifier, reason, detail, retryable,
+  PRIMARY KEY (provider_id, integration_identifier)) WITHOUT ROWID
+"""
+_FAIL_REFUSED = f"""
+UPDATE rows SET state = {FAILED}, (reason, detail, retryable) = (
+  SELECT reason, detail, retryable FROM refused
+  WHERE provider_id = rows.provider_id AND integration_identifier = rows.integration_identifier)
+WHERE state = ? AND
+  (provider_id, integration_identifier) IN (SELECT provider_id, integration_identifier FROM refused)
+"""
 _GOES_TO_ONE_OF = (
     "(provider_id, integration_identifier) IN "
     "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
@@ -111,19 +121,21 @@ class Journal:
             )
             return [Stored(row[0], Row._make(row[1:])) for row in rows]
 
-    def has(self, state: int, integration: Integration) -> bool:
-        """Tell whether a row that goes to an integration is in a state."""
-        found = self.query(
-            f"SELECT 1 FROM rows WHERE state = ? AND {_GOES_TO} LIMIT 1", state, *integration
-        )
-        return bool(found)
+    def integrations(self, state: int) -> set[Integration]:
+        """Return all that rows in a state go to."""
+        sql = "SELECT DISTINCT provider_id, integration_identifier FROM rows WHERE state = ?"
+        return set(self.query(sql, state))
 
-    def fail(self, state: int, integration: Integration, failure: Failure) -> int:
-        """Fail all rows in a state that go to an integration; return their number."""
+    def fail(self, state: int, failures: Mapping[Integration, Failure]) -> int:
+        """Fail all rows in a state that go to some integrations; return their number."""
+        values = [(*integration, *_told(why)) for integration, why in failures.items()]
         with explained(self.path):
-            return self._db.execute(
-                f"{_FAIL} WHERE state = ? AND {_GOES_TO}", (*_told(failure), state, *integration)
-            ).rowcount
+            self._db.execute(_MAKE_REFUSED)
+            try:
+                self._db.executemany("INSERT INTO refused VALUES (?, ?, ?, ?, ?)", values)
+                return self._db.execute(_FAIL_REFUSED, (state,)).rowcount
+            finally:
+                self._db.execute("DROP TABLE refused")
 
     def record(self, settled: Sequence[Settled], **totals: float) -> None:
         """Commit what became of some rows, and add to the totals of the job."""

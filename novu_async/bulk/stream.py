@@ -19,8 +19,8 @@ from novu_async.bulk.reasons import Failure, explain
 from novu_async.bulk.records import Invalid, Row
 from novu_async.bulk.report import Outcome, Report
 from novu_async.bulk.sending import Result, Sender
-from novu_async.bulk.stops import OUTAGE_PAUSE_SECONDS, StopRule, may_be_mistyped
-from novu_async.errors import BulkError, CallError, NovuError
+from novu_async.bulk.stops import OUTAGE_PAUSE_SECONDS, StopRule, integration_of, may_be_mistyped
+from novu_async.errors import BulkError, CallError, IntegrationNotFoundError, NovuError
 
 _SOME_ROWS = 200
 
@@ -149,7 +149,8 @@ class Flow:
             (result,) = await self._sender.send([write])
         except NovuError as error:
             self._counts.requests += error.attempts if isinstance(error, CallError) else 1
-            self._rule.failed(write, error, begun, self._clock.monotonic())
+            if not self._is_the_rows_own(write, error):
+                self._rule.failed(write, error, begun, self._clock.monotonic())
             self._judge_refused()
             result = Result(0, explain(error))
             if self._rule.cause is not None:
@@ -162,14 +163,17 @@ class Flow:
         if self._rule.is_outage and self._rule.cause is None:
             await self._clock.sleep(OUTAGE_PAUSE_SECONDS)
 
-    def _judge_refused(self) -> None:
-        """Stop for an integration that is not there; where rows may have it wrong, only they fail.
+    def _is_the_rows_own(self, write: Write, error: NovuError) -> bool:
+        """Tell whether an integration that is not there may be mistyped.
 
-        No rows can be held back here until it is known.
+        Unlike in a job, rows cannot wait here until it is known.
         """
-        for integration, error in self._rule.refused.items():
-            if not may_be_mistyped(integration):
-                self._rule.cause = self._rule.cause or error
+        is_missing = isinstance(error, IntegrationNotFoundError)
+        return is_missing and may_be_mistyped(integration_of(write))
+
+    def _judge_refused(self) -> None:
+        for error in self._rule.refused.values():
+            self._rule.cause = self._rule.cause or error
 
     def _settle(self, row: Row, failure: Failure | None) -> None:
         if failure is None:

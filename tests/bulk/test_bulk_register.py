@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from novu_async.bulk import (
     read_outcomes,
 )
 from novu_async.bulk.failures import Shape, write_failures
-from novu_async.bulk.journal import FailedRow
+from novu_async.bulk.journal import FailedRow, Journal
 from novu_async.bulk.reasons import UNNAMED, Failure
 from novu_async.bulk.records import FIELDS, Columns, Invalid, Operation, Row
 from novu_async.errors import BulkError, InvalidRequestError
@@ -472,6 +473,24 @@ async def test_mistyped_integrations_stop_no_job(
     (reason,) = report.failures
     assert (reason.reason, reason.count) == ("no active integration of this provider", 300)
     assert report.requests < 10 + 2 * concurrency + 2
+
+
+async def test_many_mistyped_integrations_are_failed_together(
+    bulk: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job file is read through once for all of them."""
+    calls, fail = [], Journal.fail
+
+    def count(*args: Any) -> int:
+        calls.append(args)
+        return fail(*args)
+
+    monkeypatch.setattr(Journal, "fail", count)
+    wrong = [DeviceToken(f"a{i}", "fcm", "t", f"no-{i % 100}") for i in range(2000)]
+    report = await bulk.register([*wrong, ("b", "fcm", "t")], concurrency=16)
+    assert (report.done, report.failed, report.waiting) == (1, 2000, 0)
+    assert report.requests < 100 * 10 + 200
+    assert len(calls) == 1
 
 
 async def test_an_identifier_that_all_rows_name_stops_the_job_soon(

@@ -12,6 +12,7 @@ import pytest
 
 from novu_async import Novu
 from novu_async.bulk import Bulk, Outcome, WebhookUrl, read_file
+from novu_async.bulk.stops import StopRule
 from novu_async.errors import BulkError, InvalidRequestError
 from novu_async.testing import LocalNovu
 
@@ -144,6 +145,24 @@ async def test_an_integration_that_rows_may_have_wrong_ends_no_stream(
     rows = [*((f"a{i}", "fcm", "t", "fcm-ue") for i in range(30)), ("b", "fcm", "t")]
     outcomes = await collect(bulk, rows, concurrency=1)
     assert [outcome.ok for outcome in outcomes] == [False] * 30 + [True]
+
+
+async def test_a_stream_holds_nothing_of_rows_that_it_has_reported(
+    bulk: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many identifiers are mistyped, and however long it goes on."""
+    rules: list[StopRule] = []
+
+    def make_rule(*args: Any) -> StopRule:
+        rules.append(StopRule(*args))
+        return rules[-1]
+
+    monkeypatch.setattr("novu_async.bulk.stream.StopRule", make_rule)
+    outcomes = await collect(bulk, [(f"u{i}", "fcm", "t", f"no-{i % 50}") for i in range(300)])
+    assert not any(outcome.ok for outcome in outcomes)
+    (rule,) = rules
+    assert rule.refused == rule._missed == {}
+    assert rule._unanswered == []
 
 
 async def test_a_provider_without_integration_ends_the_stream() -> None:

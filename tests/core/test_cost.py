@@ -19,6 +19,9 @@ from novu_async.testing import LocalNovu
 pytestmark = pytest.mark.anyio
 
 CALLS = 50
+IDLE = {"_run_once", "_process_events", "select", "time"}
+"""What the event loop enters while it waits for the server, the oftener the slower that is."""
+
 REQUEST = {"provider_id": "fcm", "credentials": {"device_tokens": ["token"]}}
 BODY = {"providerId": "fcm", "credentials": {"deviceTokens": ["token"]}}
 
@@ -29,7 +32,7 @@ async def count_functions(call: Callable[[str], Awaitable[Any]]) -> float:
 
     def watch(frame: FrameType, event: str, argument: object) -> None:
         nonlocal entered
-        entered += event == "call"
+        entered += event == "call" and frame.f_code.co_name not in IDLE
 
     for n in range(CALLS):  # once before, so that yarl knows every address
         await call(f"user-{n}")
@@ -97,8 +100,8 @@ async def test_a_call_enters_few_more_functions_than_a_bare_one(served: LocalNov
     The difference is counted: what aiohttp itself enters is not the same in every Python.
     """
     bare, append, add = await measure(served, count_functions)
-    assert append <= bare + 72
-    assert add <= bare + 84
+    assert append <= bare + 64
+    assert add <= bare + 78
 
 
 async def test_a_call_takes_two_callbacks_more_than_a_bare_one(served: LocalNovu) -> None:

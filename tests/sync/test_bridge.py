@@ -271,6 +271,31 @@ def mock_failure(error: Exception) -> Callable[..., object]:
     return fail
 
 
+def test_a_call_that_comes_in_while_the_client_closes_is_not_begun() -> None:
+    """It ends with ClientClosedError, as those do that were under way."""
+    client = Client()
+    client.calls.echo("a")
+    portal, core = client.bridge._portal, client.bridge.core
+    assert portal is not None
+    ran = []
+
+    async def run() -> None:
+        ran.append(True)
+
+    late = Call(run)
+
+    async def close() -> None:
+        portal._arrivals.append(late)
+        portal._begin_arrivals()
+        await asyncio.sleep(0)
+
+    core.aclose = close  # type: ignore[method-assign]
+    client.bridge.close()
+    with pytest.raises(ClientClosedError):
+        late.wait()
+    assert not ran
+
+
 def test_closing_ends_the_calls_of_other_threads() -> None:
     """`close()` cancels what is under way; who waited for it gets ClientClosedError."""
     client = Client()
