@@ -207,11 +207,8 @@ def _read_fields(value: object, cls: type[Any], argument: str) -> dict[str, Any]
 
 def _unknown_key(key: object, known: Mapping[str, str], argument: str) -> str:
     near = difflib.get_close_matches(str(key), known, n=1)
-    hint = (
-        f"; did you mean {near[0]!r}?"
-        if near
-        else f"; it takes {', '.join(dict.fromkeys(known.values()))}"
-    )
+    names = ", ".join(dict.fromkeys(known.values()))
+    hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {names}"
     return f"{argument} has no field {str(key)[:80]!r}{hint}"
 
 

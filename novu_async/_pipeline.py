@@ -94,7 +94,7 @@ class Pipeline:
         """Return the gate of the server that a call goes to: each has its own limit."""
         if options.server_url is None:
             return self.gate
-        server_url, _ = self.line_of("", options)
+        server_url = check_server_url(options.server_url)
         if server_url not in self._gates:
             self._gates[server_url] = self._make_gate()
             self._warn_of_plain_http(server_url)
@@ -165,19 +165,16 @@ class Pipeline:
         patience = timeout if config is None else config.backoff.max_elapsed_time / 1000
         exchange = Exchange(request, timeout, patience, turn, self._gate_of(options), config)
         if self.settings.observer is not None:
-            return await self._send_watched(self.settings.observer, exchange, config)
+            return await self._send_watched(self.settings.observer, exchange)
         try:
             reply = await self._attempt(exchange)
         except CallError as error:
             again = partial(self._attempt, exchange)
-            reply = await self._go_on(error, lambda _: again(), config, exchange)
-            reply.attempts = exchange.attempts
+            reply = await self._go_on(error, lambda _: again(), exchange)
         self._budget.earn()
         return reply
 
-    async def _send_watched(
-        self, observer: Observer, exchange: Exchange, config: RetryConfig | None
-    ) -> Reply:
+    async def _send_watched(self, observer: Observer, exchange: Exchange) -> Reply:
         request = exchange.request
         endpoint = request.endpoint
         call = make_call_info(endpoint.name, endpoint.method, endpoint.path, request.url)
@@ -199,8 +196,7 @@ class Pipeline:
             try:
                 reply = await attempt(1)
             except CallError as error:
-                reply = await self._go_on(error, attempt, config, exchange)
-                reply.attempts = exchange.attempts
+                reply = await self._go_on(error, attempt, exchange)
         self._budget.earn()
         return reply
 
@@ -208,12 +204,11 @@ class Pipeline:
         self,
         error: CallError,
         attempt: Callable[[int], Awaitable[Reply]],
-        config: RetryConfig | None,
         exchange: Exchange,
     ) -> Reply:
         """Retry a call whose first attempt failed, or raise its error."""
-        if self._transport.closed:
-            self._transport.check_usable()  # raises ClientClosedError
+        self._transport.check_usable()  # it may have been closed meanwhile
+        config = exchange.retries
         if config is None or not is_retried(error, config):
             # what the API refuses is for the caller to handle, and may be no surprise
             gave_up = not isinstance(error, APIError) or isinstance(error, _GIVEN_UP)
@@ -223,7 +218,7 @@ class Pipeline:
         now = self.clock.monotonic()
         exchange.last_error = error
         try:
-            return await retry(
+            reply = await retry(
                 error,
                 attempt,
                 config,
@@ -237,6 +232,9 @@ class Pipeline:
             last.attempts = exchange.attempts
             self._log_end(last, exchange, logging.WARNING)
             raise
+        else:
+            reply.attempts = exchange.attempts
+            return reply
         finally:
             exchange.last_error = None  # its traceback refers to frames that refer to this
 

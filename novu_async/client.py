@@ -56,8 +56,8 @@ class Subscribers:
         """Create a subscriber; one that exists already is left as it is.
 
         The API answers the same in both cases; where its answer cannot be read the result's fields
-        are empty. Raises InvalidRequestError for an id with white
-        space around it, which the API would leave out.
+        are empty. Raises InvalidRequestError for an id with white space around it, which the API
+        would leave out.
         """
         subscriber_id = check_new_subscriber_id(subscriber_id)
         document = {"subscriberId": subscriber_id}

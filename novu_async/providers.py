@@ -48,10 +48,10 @@ PUSH_PROVIDERS = frozenset(
 """Providers that deliver to `device_tokens`; for OneSignal, Pusher Beams, Pushpad and Appio these
 are player or user ids."""
 
-CHAT_PROVIDERS = frozenset(ChatOrPushProviderEnum) - PUSH_PROVIDERS
-"""Providers that deliver to a `webhook_url`, a phone number or a connection made elsewhere."""
+_KNOWN = frozenset(ChatOrPushProviderEnum)
 
-_KNOWN = PUSH_PROVIDERS | CHAT_PROVIDERS
+CHAT_PROVIDERS = _KNOWN - PUSH_PROVIDERS
+"""Providers that deliver to a `webhook_url`, a phone number or a connection made elsewhere."""
 
 
 def is_known(provider_id: str) -> bool:

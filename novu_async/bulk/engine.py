@@ -144,8 +144,9 @@ class Engine:
                 mistyped[integration] = explain(error)
             else:
                 self._rule.cause = self._rule.cause or error
-        rows = await self._thread.run(self._journal.fail, self._from, mistyped)
-        self._count(rows, FAILED)
+        if mistyped:
+            rows = await self._thread.run(self._journal.fail, self._from, mistyped)
+            self._count(rows, FAILED)
 
     async def _run_tasks(self) -> None:
         self._ended, self._due = asyncio.Event(), asyncio.Event()

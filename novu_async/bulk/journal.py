@@ -34,7 +34,6 @@ from novu_async.errors import ConfigurationError
 _ROW = (
     "line, subscriber_id, provider_id, integration_identifier, token, webhook_url, channel, extra"
 )
-_FAIL = f"UPDATE rows SET state = {FAILED}, reason = ?, detail = ?, retryable = ?"
 _MAKE_REFUSED = """
 CREATE TEMP TABLE refused (provider_id, integration_identifier, reason, detail, retryable,
   PRIMARY KEY (provider_id, integration_identifier)) WITHOUT ROWID
@@ -163,7 +162,10 @@ class Journal:
                 "UPDATE rows SET state = ? WHERE id IN (SELECT value FROM json_each(?))",
                 (state, json.dumps(row_ids)),
             )
-        self._db.executemany(f"{_FAIL} WHERE id = ?", ill)
+        self._db.executemany(
+            f"UPDATE rows SET state = {FAILED}, reason = ?, detail = ?, retryable = ? WHERE id = ?",
+            ill,
+        )
 
     def _set(self, name: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))

@@ -151,7 +151,7 @@ class Flow:
             self._counts.requests += error.attempts if isinstance(error, CallError) else 1
             if not self._is_the_rows_own(write, error):
                 self._rule.failed(write, error, begun, self._clock.monotonic())
-            self._judge_refused()
+            self._rule.cause = self._rule.cause or next(iter(self._rule.refused.values()), None)
             result = Result(0, explain(error))
             if self._rule.cause is not None:
                 self._end()
@@ -170,10 +170,6 @@ class Flow:
         """
         is_missing = isinstance(error, IntegrationNotFoundError)
         return is_missing and may_be_mistyped(integration_of(write))
-
-    def _judge_refused(self) -> None:
-        for error in self._rule.refused.values():
-            self._rule.cause = self._rule.cause or error
 
     def _settle(self, row: Row, failure: Failure | None) -> None:
         if failure is None:
