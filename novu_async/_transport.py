@@ -62,6 +62,9 @@ class Transport:
         self._made_at = made_at
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._server = f"{settings.server_url}/"
+        self._server_url = URL(settings.server_url, encoded=True)
+        self._path_begins = self._server.index("/", self._server.index("//") + 2)
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._session_headers: Any = None
         self._foreign: dict[str, Any] = {}
@@ -83,7 +86,7 @@ class Transport:
             try:
                 response = await session.request(
                     request.endpoint.method,
-                    URL(request.url, encoded=True),
+                    self._parse(request.url),
                     data=request.body and aiohttp.BytesPayload(request.body, content_type=_JSON),
                     timeout=self._client_timeout(left),
                     allow_redirects=False,
@@ -147,6 +150,12 @@ class Transport:
         if session is not None and session is not self._settings.session:
             await session.close()
 
+    def _parse(self, url: str) -> URL:
+        """Parse a URL; with the client's server known that costs a fourth, 1 % of a call."""
+        if url.startswith(self._server):
+            return self._server_url.with_path(url[self._path_begins :], encoded=True)
+        return URL(url, encoded=True)
+
     def _client_timeout(self, timeout: float) -> aiohttp.ClientTimeout:
         timeout = max(timeout, _LEAST_SECONDS)
         made = self._timeouts.get(timeout)
@@ -159,6 +168,7 @@ class Transport:
 
     def _open_session(self) -> aiohttp.ClientSession:
         self.check_usable()
+        _keep_large_blocks()
         settings = self._settings
         if settings.session is not None:
             if settings.session.closed:
@@ -209,6 +219,16 @@ class Transport:
             source=self,
             stacklevel=2,
         )
+
+
+def _keep_large_blocks() -> None:
+    """Have glibc keep the memory that the standard event loop reads into.
+
+    The loop asks for 256 KiB before each read and gives nearly all of it back. glibc has such a
+    block mapped and unmapped every time, a sixth of a call's CPU over plain HTTP, until it has seen
+    a larger one freed (the dynamic threshold in mallopt(3)).
+    """
+    bytes(1 << 20)
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -5,6 +5,8 @@ it is worth in time.
 """
 
 import asyncio
+import platform
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from types import FrameType
@@ -109,3 +111,31 @@ async def test_a_call_takes_two_callbacks_more_than_a_bare_one(served: LocalNovu
     bare, append, add = await measure(served, count_rounds)
     assert append <= bare + 2
     assert add <= bare + 2
+
+
+_COUNT_PAGE_FAULTS = """
+import asyncio, resource, sys
+from novu_async import Novu
+
+async def main(url, key):
+    async with Novu(key, server_url=url) as novu:
+        async def append(calls):
+            for n in range(calls):
+                await novu.subscribers.credentials.append(f"user-{n}", REQUEST)
+        await append(50)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        await append(200)
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 200)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that maps the blocks")
+async def test_a_call_maps_no_memory(served: LocalNovu) -> None:
+    """In every second fresh process each read of the event loop would cost two page faults."""
+    code = _COUNT_PAGE_FAULTS.replace("REQUEST", repr(REQUEST))
+    run = [sys.executable, "-c", code, served.url, served.api_key]
+    for _ in range(5):
+        child = await asyncio.to_thread(subprocess.run, run, check=True, capture_output=True)
+        assert float(child.stdout) < 0.5
