@@ -204,19 +204,22 @@ class ChannelAccess:
                 return found if isinstance(found, str) else self.target.integration_identifier
         return self.target.integration_identifier
 
-    async def _parse_written(self, reply: Reply) -> list[Channel]:
-        """Read the channels after a write; where the answer shows none, look again."""
-        channels = parse_channels(reply.body, self.target.provider_id)
+    def _parse_written(self, reply: Reply) -> list[Channel]:
+        """Read the channels in the answer to a write."""
         self.requests += reply.attempts - 1
-        if not channels:
-            self.requests += 1
-            reread = await self.reader.subscriber(self.target.subscriber_id)
-            channels = parse_channels(reread.body, self.target.provider_id) or []
-        self.channels = channels
-        return channels
+        self.channels = parse_channels(reply.body, self.target.provider_id) or []
+        return self.channels
+
+    async def _read_again(self) -> list[Channel]:
+        """Read the channels where the answer to a write shows none."""
+        self.requests += 1
+        reply = await self.reader.subscriber(self.target.subscriber_id)
+        self.channels = parse_channels(reply.body, self.target.provider_id) or []
+        return self.channels
 
     async def _find(self, reply: Reply, integration_id: str) -> Channel:
-        by_id = {c.integration_id: c for c in await self._parse_written(reply)}
+        channels = self._parse_written(reply) or await self._read_again()
+        by_id = {channel.integration_id: channel for channel in channels}
         return by_id.get(integration_id, NO_CHANNEL)
 
     async def _find_written(self, reply: Reply, tokens: list[str]) -> Channel:
@@ -226,7 +229,7 @@ class ChannelAccess:
         list of integrations says which of them it was; where that is not to be had, it is one that
         holds the tokens.
         """
-        channels = await self._parse_written(reply)
+        channels = self._parse_written(reply) or await self._read_again()
         if len(channels) <= 1:
             return channels[0] if channels else NO_CHANNEL
         by_id = {channel.integration_id: channel for channel in channels}

@@ -69,8 +69,11 @@ def parse_channels(body: bytes, provider_id: str) -> list[Channel] | None:
 
 
 def _unite_elements(integration_id: str, elements: list[Mapping[str, Any]]) -> Channel:
-    tokens = unite(*map(_tokens_of, elements))
-    others = dict(chain.from_iterable(one.items() for one in reversed(elements)))
+    tokens: dict[str, None] = {}
+    others: dict[str, Any] = {}
+    for credentials in elements:
+        tokens.update(dict.fromkeys(_tokens_of(credentials)))
+        others = {**credentials, **others}
     others.pop("deviceTokens", None)
     return Channel(integration_id, tuple(tokens), len(elements) - 1, others)
 

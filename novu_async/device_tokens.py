@@ -242,12 +242,13 @@ class DeviceTokens:
         self, target: Target, creates: bool, max_resends: int, tokens: Tokens, turn: Turn
     ) -> DeviceTokensResult:
         access = ChannelAccess(self._pipeline, self._reader, target, turn)
+        append = partial(self._create_and_append, access) if creates else access.append
         resent: Tokens = []
         missing, channel = tokens, NO_CHANNEL
         for resend in range(max_resends + 1):
             for part in split_by_size(missing):
                 try:
-                    channel = await self._append(access, creates, part)
+                    channel = await append(part)
                 except NovuError as error:
                     _raise_partly(error, without(tokens, channel.device_tokens), tokens, access)
             missing = without(tokens, channel.device_tokens)
@@ -261,12 +262,11 @@ class DeviceTokens:
                 await self._pause()
         return _result(channel, access, "stored", resent=tuple(resent))
 
-    async def _append(self, access: ChannelAccess, creates: bool, part: Tokens) -> Channel:
+    async def _create_and_append(self, access: ChannelAccess, part: Tokens) -> Channel:
+        """Append; create the subscriber where the API does not know it."""
         try:
             return await access.append(part)
         except SubscriberNotFoundError:
-            if not creates:
-                raise
             await access.create_subscriber(part)
             # changes nothing where they are stored, and shows it
             return await access.append(part)

@@ -49,6 +49,7 @@ _GOES_TO_ONE_OF = (
     "(provider_id, integration_identifier) IN "
     "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
 )
+_KEEP_META = "INSERT OR REPLACE INTO meta SELECT key, value FROM json_each(?)"
 _MAX_REASONS = 20
 _EXAMPLES = 3
 _STATUS: dict[int, Status] = {
@@ -113,12 +114,13 @@ class Journal:
         others = f"AND NOT {_GOES_TO_ONE_OF}" if without else ""
         values = (json.dumps(without),) if without else ()
         with explained(self.path):
-            rows = self._db.execute(
-                f"SELECT id, {_ROW} FROM rows WHERE id > ? AND state = ? {others} "
-                "ORDER BY id LIMIT ?",
+            # all in one text, because each row of a result hands the interpreter's lock to and fro
+            (page,) = self._db.execute(
+                f"SELECT json_group_array(json_array(id, {_ROW})) FROM (SELECT * FROM rows "
+                f"WHERE id > ? AND state = ? {others} ORDER BY id LIMIT ?)",
                 (after_id, state, *values, limit),
-            )
-            return [Stored(row[0], Row._make(row[1:])) for row in rows]
+            ).fetchone()
+        return [Stored(row[0], Row._make(row[1:])) for row in sorted(json.loads(page))]
 
     def integrations(self, state: int) -> set[Integration]:
         """Return all that rows in a state go to."""
@@ -142,9 +144,10 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._update(settled)
-                for name, value in totals.items():
-                    self.meta[name] = self.meta.get(name, 0) + value
-                    self._set(name, self.meta[name])
+                self.meta |= {name: self.meta.get(name, 0) + more for name, more in totals.items()}
+                self._db.execute(
+                    _KEEP_META, (json.dumps({name: self.meta[name] for name in totals}),)
+                )
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
@@ -166,9 +169,6 @@ class Journal:
             f"UPDATE rows SET state = {FAILED}, reason = ?, detail = ?, retryable = ? WHERE id = ?",
             ill,
         )
-
-    def _set(self, name: str, value: Any) -> None:
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
 
     def counts(self) -> dict[int, int]:
         """Return how many rows are in each state."""
