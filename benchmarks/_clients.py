@@ -42,6 +42,14 @@ async def bare_aiohttp(url: str) -> AsyncIterator[Call]:
 
 
 @contextlib.asynccontextmanager
+async def bare_aiohttp_in_warm_memory(url: str) -> AsyncIterator[Call]:
+    """Do the same in a process that has freed a large block before, as Novu does: see findings."""
+    bytes(1 << 20)
+    async with bare_aiohttp(url) as call:
+        yield call
+
+
+@contextlib.asynccontextmanager
 async def bare_httpx(url: str) -> AsyncIterator[Call]:
     """Send with httpx and nothing around it."""
     import httpx
@@ -127,6 +135,7 @@ def novu_community(url: str) -> Iterator[BlockingCall]:
 
 AWAITED = {
     "aiohttp": bare_aiohttp,
+    "aiohttp-warm": bare_aiohttp_in_warm_memory,
     "httpx": bare_httpx,
     "append": novu_async_append,
     "add": novu_async_add,

@@ -18,6 +18,7 @@ from benchmarks._harness import (
 
 _SHOWN = {
     "aiohttp": "aiohttp, bare",
+    "aiohttp-warm": "aiohttp, bare, warm memory",
     "aiohttp uvloop": "aiohttp, bare, uvloop",
     "append": "novu_async append",
     "append speed": "novu_async append, extra speed",
@@ -41,10 +42,11 @@ def run(scale: Scale) -> Section:
         title="Awaited calls",
         about=(
             "One token for one new subscriber per call. bare: `session.patch(url, json=body)` and "
-            "`await response.json()`, and nothing else. The standard event loop and the standard "
-            "`json`, unless it says uvloop or extra speed (orjson, and uvloop). CPU is that of the "
-            "client's process; the server has one of its own. Medians, with the lowest and highest "
-            "of all rounds; ratios are taken within each round."
+            "`await response.json()`, and nothing else; warm memory: in a process that has freed a "
+            "large block before, as a client does first of all (see below). The standard event "
+            "loop and the standard `json`, unless it says uvloop or extra speed (orjson, and "
+            "uvloop). CPU is that of the client's process; the server has one of its own. Medians, "
+            "with the lowest and highest of all rounds; ratios are taken within each round."
         ),
         tables=[_table(samples, level) for level in levels],
         goals=_goals(samples),

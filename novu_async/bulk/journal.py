@@ -49,7 +49,18 @@ _GOES_TO_ONE_OF = (
     "(provider_id, integration_identifier) IN "
     "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
 )
-_KEEP_META = "INSERT OR REPLACE INTO meta SELECT key, value FROM json_each(?)"
+_MAKE_SETTLED = """
+CREATE TEMP VIEW settled (state, reason, detail, retryable, row_ids, totals) AS
+  SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE false;
+CREATE TEMP TRIGGER settle INSTEAD OF INSERT ON settled BEGIN
+  UPDATE rows SET state = NEW.state, reason = NEW.reason, detail = NEW.detail,
+    retryable = NEW.retryable WHERE id IN (SELECT value FROM json_each(NEW.row_ids));
+  INSERT OR REPLACE INTO meta SELECT key, value FROM json_each(NEW.totals);
+END;
+"""
+_SETTLE = "INSERT INTO settled SELECT {} FROM json_each(?)".format(
+    ", ".join(f"json_extract(value, '$[{n}]')" for n in range(6))
+)
 _MAX_REASONS = 20
 _EXAMPLES = 3
 _STATUS: dict[int, Status] = {
@@ -139,36 +150,20 @@ class Journal:
                 self._db.execute("DROP TABLE refused")
 
     def record(self, settled: Sequence[Settled], **totals: float) -> None:
-        """Commit what became of some rows, and add to the totals of the job."""
-        with explained(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._update(settled)
-                self.meta |= {name: self.meta.get(name, 0) + more for name, more in totals.items()}
-                self._db.execute(
-                    _KEEP_META, (json.dumps({name: self.meta[name] for name in totals}),)
-                )
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        """Commit what became of some rows, and add to the totals of the job.
 
-    def _update(self, settled: Sequence[Settled]) -> None:
-        well: dict[int, list[int]] = {}
+        In one statement: each one hands the interpreter's lock to and fro, and waits for the event
+        loop to give it back.
+        """
+        alike: dict[tuple[int, Failure | None], list[int]] = {}
         for row_id, state, failure in settled:
-            if failure is None:
-                well.setdefault(state, []).append(row_id)
-        ill = [(*_told(failure), row_id) for row_id, _, failure in settled if failure is not None]
-        for state, row_ids in well.items():
-            # one statement, because each one hands the interpreter's lock to and fro
-            self._db.execute(
-                "UPDATE rows SET state = ? WHERE id IN (SELECT value FROM json_each(?))",
-                (state, json.dumps(row_ids)),
-            )
-        self._db.executemany(
-            f"UPDATE rows SET state = {FAILED}, reason = ?, detail = ?, retryable = ? WHERE id = ?",
-            ill,
-        )
+            alike.setdefault((state, failure), []).append(row_id)
+        meta = {name: self.meta.get(name, 0) + more for name, more in totals.items()}
+        changes: list[list[Any]] = [[None, None, None, None, [], meta]]
+        changes += ([state, *_told(why), row_ids, {}] for (state, why), row_ids in alike.items())
+        with explained(self.path):
+            self._db.execute(_SETTLE, (json.dumps(changes),))
+        self.meta |= meta
 
     def counts(self) -> dict[int, int]:
         """Return how many rows are in each state."""
@@ -251,7 +246,9 @@ class Journal:
         self._db.close()
 
 
-def _told(failure: Failure) -> tuple[str, str, bool]:
+def _told(failure: Failure | None) -> tuple[str | None, str | None, bool | None]:
+    if failure is None:
+        return None, None, None
     return failure.reason, failure.detail, failure.retryable
 
 
@@ -267,6 +264,7 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
+            db.executescript(_MAKE_SETTLED)
         db.execute("PRAGMA cache_size = -4096")
     except BaseException:
         db.close()
