@@ -41,6 +41,9 @@ _GRACE = 15.0
 A bulk job lets the requests under way finish, which takes up to 10 seconds by default.
 """
 
+_LISTEN = 0.5
+"""Seconds after which a waiting thread handles a signal, at the latest."""
+
 
 class Core(Protocol):
     """What the bridge leads to: any asynchronous client."""
@@ -69,7 +72,7 @@ class _Portal:
         self._thread_id = 0
         self._ready = Event()
         self._stopped = Event()
-        self._at_exit = self._closing = False
+        self._at_exit = self._closing = self._listens = False
         self.failure: Exception | None = None
         """Why the loop could not be started."""
         self._keeper = Thread(target=self._keep, name="novu_sync keeper", daemon=True)
@@ -119,6 +122,16 @@ class _Portal:
                 self._cut_off(call)
             else:
                 call.begin(self._running)
+        if self._running and not self._listens:
+            self._listens = True
+            asyncio.get_running_loop().call_later(_LISTEN, self._nudge)
+
+    def _nudge(self) -> None:
+        self._listens = bool(self._running)
+        for call in self._running:
+            call.nudge()
+        if self._listens:
+            asyncio.get_running_loop().call_later(_LISTEN, self._nudge)
 
     def _cut_off(self, call: Call[Any]) -> None:
         if self._at_exit:

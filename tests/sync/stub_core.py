@@ -47,12 +47,14 @@ class Core:
         await asyncio.sleep(0)
         raise error
 
-    async def hang(self, interrupt: bool = False) -> None:
-        """Never end; with `interrupt`, press Ctrl-C meanwhile."""
+    async def hang(self, interrupt: bool = False, interrupt_here: bool = False) -> None:
+        """Never end; press Ctrl-C meanwhile, the second one such that this thread takes it."""
         self.under_way.set()
         try:
             if interrupt:
                 os.kill(os.getpid(), signal.SIGINT)
+            if interrupt_here:
+                signal.pthread_kill(threading.get_ident(), signal.SIGINT)
             await asyncio.Event().wait()
         finally:
             self.cancelled += 1

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import os
 import pydoc
 import signal
 import threading
@@ -184,6 +185,28 @@ def test_ctrl_c_between_arrival_and_bell(client: Client, monkeypatch: pytest.Mon
             client.calls.hang()
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(client.calls.echo, "next").result(10) == "next"
+
+
+def test_ctrl_c_that_another_thread_takes(client: Client) -> None:
+    """It interrupts no wait, as one that comes just before the wait; both are noticed soon."""
+    with pytest.raises(KeyboardInterrupt):
+        client.calls.hang(interrupt_here=True)
+    assert client.bridge.core.cancelled == 1
+
+
+def test_a_closed_client_leaves_no_descriptor() -> None:
+    """Not even until the garbage is collected."""
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            client = Client()
+            client.calls.echo("a")
+            client.bridge.close()
+        del client
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        gc.enable()
 
 
 class Interrupting(deque[Call[object]]):
