@@ -7,7 +7,7 @@ _raw_decode = json.JSONDecoder().raw_decode
 
 
 def _decode(body: bytes | str) -> Any:
-    """Decode UTF-8 JSON without white space around it, in half the time of json.loads."""
+    """Decode UTF-8 JSON without white space around it, in 0.6 of the time of json.loads."""
     text = body if isinstance(body, str) else body.decode()
     value, end = _raw_decode(text)
     if end != len(text):

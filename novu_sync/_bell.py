@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -19,7 +18,7 @@ class Bell:
         self._answer = answer
         self._count: int | None = None
         self._ring: Callable[[], object] = partial(loop.call_soon_threadsafe, answer)
-        if sys.platform == "linux":
+        if hasattr(os, "eventfd"):
             self._count = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             self._ring = partial(os.eventfd_write, self._count, 1)
             loop.add_reader(self._count, self._hear, self._count)
@@ -32,8 +31,7 @@ class Bell:
             return
 
     def _hear(self, count: int) -> None:
-        if sys.platform == "linux":
-            os.eventfd_read(count)
+        os.eventfd_read(count)
         self._answer()
 
     def close(self) -> None:

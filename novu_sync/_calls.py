@@ -78,7 +78,7 @@ class Call(Generic[R]):
 
         It waits without a timeout: a timer for each call costs a tenth of it.
         """
-        if not self._cancelled:
+        if self._inbox.empty() and not self._cancelled:
             self._inbox.put(_do_nothing)
 
     def forsake(self) -> None:

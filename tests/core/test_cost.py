@@ -103,7 +103,7 @@ async def test_a_call_enters_few_more_functions_than_a_bare_one(served: LocalNov
     """
     bare, append, add = await measure(served, count_functions)
     assert append <= bare + 64
-    assert add <= bare + 78
+    assert add <= bare + 74
 
 
 async def test_a_call_takes_two_callbacks_more_than_a_bare_one(served: LocalNovu) -> None:

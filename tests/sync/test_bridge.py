@@ -194,6 +194,14 @@ def test_ctrl_c_that_another_thread_takes(client: Client) -> None:
     assert client.bridge.core.cancelled == 1
 
 
+def test_calls_arrive_where_there_is_no_eventfd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On other systems than Linux."""
+    monkeypatch.delattr(os, "eventfd")
+    with Client() as client, ThreadPoolExecutor(16) as pool:
+        texts = [str(number) for number in range(100)]
+        assert list(pool.map(client.calls.echo, texts)) == texts
+
+
 def test_a_closed_client_leaves_no_descriptor() -> None:
     """Not even until the garbage is collected."""
     gc.disable()
