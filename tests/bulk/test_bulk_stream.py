@@ -191,23 +191,25 @@ async def test_an_error_of_the_source_is_raised(bulk: Bulk) -> None:
         await collect(bulk, [], window=0)
 
 
-async def test_a_write_that_closing_cuts_off_keeps_others_of_its_subscriber_waiting(
-    novu: Novu, local: LocalNovu, monkeypatch: pytest.MonkeyPatch
+async def test_a_write_under_way_as_a_stream_is_closed_keeps_others_of_its_subscriber_waiting(
+    local: LocalNovu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server goes on with it: the next write for the subscriber waits, those of others not."""
+    """It goes on: the next write for the subscriber waits for its end, those of others do not."""
     local.faults.next("stall")
     aftermath = asyncio.Event()
-    monkeypatch.setattr(novu._pipeline.clock, "sleep", lambda _: aftermath.wait(), raising=False)
-    async with aclosing(novu.bulk.stream([("u", "fcm", "a")])) as outcomes:
-        first = asyncio.ensure_future(anext(outcomes))
-        while not local.requests:
-            await asyncio.sleep(0)
-        first.cancel()
-        await asyncio.wait({first})
-    add = novu.subscribers.device_tokens.add
-    following = asyncio.create_task(add("u", "fcm", "b"))
-    await add("another", "fcm", "c")
-    assert not following.done()
-    assert len(local.requests) == 2
-    aftermath.set()
-    assert (await following).device_tokens == ("b",)
+    async with Novu(local.api_key, server_url=local.url, timeout=0.2) as novu:
+        clock = novu._pipeline.clock
+        monkeypatch.setattr(clock, "sleep", lambda _: aftermath.wait(), raising=False)
+        async with aclosing(novu.bulk.stream([("u", "fcm", "a")])) as outcomes:
+            first = asyncio.ensure_future(anext(outcomes))
+            while not local.requests:
+                await asyncio.sleep(0)
+            first.cancel()
+            await asyncio.wait({first})
+        add = novu.subscribers.device_tokens.add
+        following = asyncio.create_task(add("u", "fcm", "b"))
+        await add("another", "fcm", "c")
+        assert not following.done()
+        assert len(local.requests) == 2
+        aftermath.set()
+        assert (await following).device_tokens == ("b",)
