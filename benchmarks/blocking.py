@@ -36,11 +36,11 @@ def run(scale: Scale) -> Section:
     samples = take_turns(
         contestants,
         (1, _THREADS),
-        rounds=scale.pick(1, 7),
+        rounds=scale.pick(1, 15),
         seconds=scale.pick(0.2, 0.5),
         only=_ONLY,
     )
-    bulk = _measure_bulk(rows=scale.pick(500, 20_000), rounds=scale.pick(1, 3))
+    bulk = _measure_bulk(rows=scale.pick(500, 20_000), rounds=scale.pick(1, 7))
     return Section(
         title="Blocking calls",
         about=(

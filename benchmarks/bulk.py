@@ -18,7 +18,7 @@ def run(scale: Scale) -> Section:
     """Compare `register` with an `append` loop, and measure peak memory."""
     rows = scale.pick(1000, 100_000)
     with run_server() as url:
-        figures = _compare(url, rows, rounds=scale.pick(1, 2))
+        figures = _compare(url, rows, rounds=scale.pick(1, 5))
         growth = {size: _run_with_job_file(url, size, each=4) for size in _sizes(scale)}
     return Section(
         title="Bulk",
