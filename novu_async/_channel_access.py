@@ -49,10 +49,7 @@ class ChannelAccess:
         that no active integration has raises IntegrationNotFoundError, as writes do: the channel
         may well be there.
         """
-        self.requests += 1
-        reply = await self.reader.subscriber(self.target.subscriber_id)
-        self.channels = parse_channels(reply.body, self.target.provider_id) or []
-        if not self.channels:
+        if not await self._read_channels():
             return NO_CHANNEL
         active = await self.reader.integrations()
         if active is None:
@@ -210,15 +207,15 @@ class ChannelAccess:
         self.channels = parse_channels(reply.body, self.target.provider_id) or []
         return self.channels
 
-    async def _read_again(self) -> list[Channel]:
-        """Read the channels where the answer to a write shows none."""
+    async def _read_channels(self) -> list[Channel]:
+        """Read the channels; after a write, where its answer shows none."""
         self.requests += 1
         reply = await self.reader.subscriber(self.target.subscriber_id)
         self.channels = parse_channels(reply.body, self.target.provider_id) or []
         return self.channels
 
     async def _find(self, reply: Reply, integration_id: str) -> Channel:
-        channels = self._parse_written(reply) or await self._read_again()
+        channels = self._parse_written(reply) or await self._read_channels()
         by_id = {channel.integration_id: channel for channel in channels}
         return by_id.get(integration_id, NO_CHANNEL)
 
@@ -229,7 +226,7 @@ class ChannelAccess:
         list of integrations says which of them it was; where that is not to be had, it is one that
         holds the tokens.
         """
-        channels = self._parse_written(reply) or await self._read_again()
+        channels = self._parse_written(reply) or await self._read_channels()
         if len(channels) <= 1:
             return channels[0] if channels else NO_CHANNEL
         by_id = {channel.integration_id: channel for channel in channels}

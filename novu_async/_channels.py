@@ -69,10 +69,9 @@ def parse_channels(body: bytes, provider_id: str) -> list[Channel] | None:
 
 
 def _unite_elements(integration_id: str, elements: list[Mapping[str, Any]]) -> Channel:
-    tokens: dict[str, None] = {}
+    tokens = unite(*map(_tokens_of, elements))
     others: dict[str, Any] = {}
     for credentials in elements:
-        tokens.update(dict.fromkeys(_tokens_of(credentials)))
         others = {**credentials, **others}
     others.pop("deviceTokens", None)
     return Channel(integration_id, tuple(tokens), len(elements) - 1, others)

@@ -122,16 +122,19 @@ class _Portal:
                 self._cut_off(call)
             else:
                 call.begin(self._running)
+        self._listen()
+
+    def _listen(self) -> None:
+        """See to it that threads handle signals, for as long as any of them waits."""
         if self._running and not self._listens:
             self._listens = True
             asyncio.get_running_loop().call_later(_LISTEN, self._nudge)
 
     def _nudge(self) -> None:
-        self._listens = bool(self._running)
         for call in self._running:
             call.nudge()
-        if self._listens:
-            asyncio.get_running_loop().call_later(_LISTEN, self._nudge)
+        self._listens = False
+        self._listen()
 
     def _cut_off(self, call: Call[Any]) -> None:
         if self._at_exit:
