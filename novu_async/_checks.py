@@ -6,7 +6,6 @@ holds a device token or a webhook URL.
 """
 
 import difflib
-import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -112,15 +111,6 @@ def check_idempotency_key(value: object) -> str:
             name,
         )
     return key
-
-
-def check_timeout_ms(value: object) -> float:
-    """Return a duration that was given in milliseconds in seconds."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise InvalidRequestError(
-            "timeout_ms must be a number of milliseconds above zero", "timeout_ms"
-        )
-    return value / 1000
 
 
 def check_header_value(value: object, name: str, argument: str) -> str:

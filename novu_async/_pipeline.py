@@ -3,7 +3,6 @@
 import asyncio
 import copy
 import logging
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -11,27 +10,19 @@ from typing import Any
 from attrs import define
 
 from novu_async import _wire
-from novu_async._checks import check_idempotency_key
 from novu_async._clock import Clock
 from novu_async._endpoints import Endpoint
 from novu_async._options import AS_CLIENT, Options
 from novu_async._ordering import Ordering, Turn
 from novu_async._pacing import Gate
 from novu_async._retry import RetryBudget, RetryConfig, is_retried, retry
-from novu_async._settings import (
-    Settings,
-    check_headers,
-    check_server_url,
-    is_plain_http,
-    merge_headers,
-)
+from novu_async._settings import Settings, is_plain_http, merge_headers
 from novu_async._transport import Transport
 from novu_async._wire import Reply, Request
 from novu_async.errors import (
     APIError,
     APITimeoutError,
     CallError,
-    InvalidRequestError,
     RateLimitError,
     ServerError,
 )
@@ -96,9 +87,7 @@ class Pipeline:
 
     def _gate_of(self, options: Options) -> Gate:
         """Return the gate of the server that a call goes to: each has its own limit."""
-        if options.server_url is None:
-            return self.gate
-        server_url = check_server_url(options.server_url)
+        server_url = options.server_url or self.settings.server_url
         if server_url not in self._gates:
             self._gates[server_url] = self._make_gate()
             self._warn_of_plain_http(server_url)
@@ -121,9 +110,7 @@ class Pipeline:
 
     def line_of(self, subscriber_id: str, options: Options = AS_CLIENT) -> tuple[str, str]:
         """Return what writes have in common that must not happen at the same time."""
-        if options.server_url is None:
-            return self.settings.server_url, subscriber_id
-        return check_server_url(options.server_url), subscriber_id
+        return options.server_url or self.settings.server_url, subscriber_id
 
     def build(
         self,
@@ -132,26 +119,14 @@ class Pipeline:
         document: Mapping[str, Any] | None = None,
         **segments: str,
     ) -> Request:
-        """Build a request; every argument of `options` is checked here."""
-        base, headers = self.settings.server_url, self.settings.headers
-        if options is not AS_CLIENT:
-            base, headers = self._apply(options)
-        body = None if document is None else _wire.build_body(document)
-        return Request(endpoint, _wire.build_url(base, endpoint, **segments), headers, body)
-
-    def _apply(self, options: Options) -> tuple[str, Mapping[str, str]]:
-        """Check what is special about a call; return its server and its headers."""
-        self._timeout_of(options)
-        if not (options.retries is ... or isinstance(options.retries, RetryConfig | None)):
-            raise InvalidRequestError("retries must be a RetryConfig or None", "retries")
+        """Build a request."""
         headers = self.settings.headers
-        if options.http_headers is not None:
-            headers = merge_headers(headers, check_headers(options.http_headers))
-        if options.idempotency_key is not None:
-            key = check_idempotency_key(options.idempotency_key)
-            headers = merge_headers(headers, {"Idempotency-Key": key})
-        url = options.server_url
-        return self.settings.server_url if url is None else check_server_url(url), headers
+        if options.headers is not None:
+            headers = merge_headers(headers, options.headers)
+        server_url = options.server_url or self.settings.server_url
+        url = _wire.build_url(server_url, endpoint, **segments)
+        body = None if document is None else _wire.build_body(document)
+        return Request(endpoint, url, headers, body)
 
     async def send(
         self, request: Request, options: Options = AS_CLIENT, turn: Turn | None = None
@@ -162,7 +137,7 @@ class Pipeline:
         server would go on with it all the same.
         """
         self._transport.check_usable()
-        timeout = self._timeout_of(options)
+        timeout = self.settings.timeout if options.timeout is None else options.timeout
         config = self.settings.retries if options.retries is ... else options.retries
         if config is not None and config.strategy == "none":
             config = None
@@ -385,15 +360,6 @@ class Pipeline:
         else:
             if not answer.done():
                 answer.set_result(reply)
-
-    def _timeout_of(self, options: Options) -> float:
-        timeout = options.timeout
-        if timeout is None:
-            return self.settings.timeout
-        number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-        if not (number and 0 < timeout < math.inf):
-            raise InvalidRequestError("timeout must be a number of seconds above zero", "timeout")
-        return timeout
 
     def _warn_of_plain_http(self, server_url: str) -> None:
         if is_plain_http(server_url):

@@ -65,9 +65,9 @@ class Credentials:
         them use `device_tokens.clear` or `delete`. The request may be the model or a dict, in
         snake_case or in the API's camelCase.
         """
-        if timeout_ms is not None:
-            timeout = _checks.check_timeout_ms(timeout_ms)
-        options = make_options(retries, timeout, server_url, http_headers, idempotency_key)
+        options = make_options(
+            retries, timeout, server_url, http_headers, idempotency_key, timeout_ms
+        )
         request = update_subscriber_channel_request_dto
         reply = await self._write(_endpoints.UPDATE, subscriber_id, request, options)
         return SubscribersControllerUpdateSubscriberChannelResponse(
@@ -92,9 +92,9 @@ class Credentials:
         is refused for push providers, and an empty one for all: the API would erase the tokens.
         Otherwise like `update`.
         """
-        if timeout_ms is not None:
-            timeout = _checks.check_timeout_ms(timeout_ms)
-        options = make_options(retries, timeout, server_url, http_headers, idempotency_key)
+        options = make_options(
+            retries, timeout, server_url, http_headers, idempotency_key, timeout_ms
+        )
         request = update_subscriber_channel_request_dto
         reply = await self._write(_endpoints.APPEND, subscriber_id, request, options)
         return SubscribersControllerModifySubscriberChannelResponse(
@@ -119,9 +119,9 @@ class Credentials:
         empty just one use `device_tokens.clear`. Removing what is not there succeeds, also for a
         provider that does not exist.
         """
-        if timeout_ms is not None:
-            timeout = _checks.check_timeout_ms(timeout_ms)
-        options = make_options(retries, timeout, server_url, http_headers, idempotency_key)
+        options = make_options(
+            retries, timeout, server_url, http_headers, idempotency_key, timeout_ms
+        )
         subscriber_id = _checks.check_subscriber_id(subscriber_id)
         request = self._pipeline.build(
             _endpoints.DELETE,

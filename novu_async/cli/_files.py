@@ -2,6 +2,7 @@
 
 import os
 import re
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,17 +14,36 @@ _QUERY = re.compile(r"\s*\(*\s*(select|from|with)\s", re.IGNORECASE)
 
 
 class JobFiles(NamedTuple):
-    """The files of a job; a job file that we named is removed once nothing is left to do."""
+    """The files of a job; a job file that we named is removed once nothing is left to do.
+
+    `names_failures`: whether we named the failures file, too.
+    """
 
     job: Path
     failures: Path
     is_ours: bool
+    names_failures: bool
 
     def remove_if_ours(self) -> None:
         """Remove the job file, unless the user has named it."""
         if self.is_ours:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.job}{suffix}").unlink(missing_ok=True)
+
+    def keep_earlier_failures(self) -> Path | None:
+        """Rename a failures file of our name that has rows; return its new name.
+
+        It may be of another input with the same name, whose failures are nowhere else.
+        """
+        found = self.failures
+        if not self.names_failures or not found.is_file() or found.is_symlink():
+            return None
+        with found.open("rb") as file:
+            lines = list(islice(file, 2))
+        if not lines or (len(lines) == 1 and not lines[0].startswith(b"{")):
+            return None
+        names = (found.with_suffix(f".old{n}{found.suffix}") for n in chain([""], count(2)))
+        return found.rename(next(name for name in names if not os.path.lexists(name)))
 
 
 def choose_files(
@@ -40,7 +60,8 @@ def choose_files(
     return JobFiles(
         Path(job) if job is not None else _name_job(name, suffix),
         Path(failures) if failures is not None else _name_failures(name, suffix),
-        job is None,
+        is_ours=job is None,
+        names_failures=failures is None,
     )
 
 

@@ -56,6 +56,8 @@ def run_job(job: Job) -> int:
     from novu_async.errors import BulkError
 
     was_begun = job.files.job.exists()
+    if not was_begun and (kept := job.files.keep_earlier_failures()):
+        say(f"{job.files.failures} was there from an earlier run: it is {kept} now")
     try:
         with open_display(quiet=job.quiet) as display:
             report = run(_begin(job, display.show), on_signal=lambda: display.note(_STOPPING))

@@ -86,6 +86,22 @@ def test_failures_of_failures_do_not_overwrite(run: Run, tmp_path: Path) -> None
     assert "in.failed-2.csv" in _names(tmp_path)
 
 
+def test_inputs_of_one_name_keep_their_failures(run: Run, tmp_path: Path) -> None:
+    """What failed of one file is still there when another of the same name was registered."""
+    for day, token in (("mon", ""), ("tue", ""), ("wed", "good")):
+        (tmp_path / day).mkdir()
+        rows = f"subscriber_id,provider_id,token\n{day},fcm,{token}\n"
+        (tmp_path / day / "in.csv").write_text(rows)
+    assert run("register", "mon/in.csv").status == 1
+    again = run("register", "tue/in.csv")
+    assert "in.failed.csv was there from an earlier run: it is in.failed.old.csv now" in again.err
+    for _ in range(2):
+        assert run("register", "wed/in.csv").status == 0
+    assert "mon" in (tmp_path / "in.failed.old.csv").read_text()
+    assert "tue" in (tmp_path / "in.failed.old2.csv").read_text()
+    assert _names(tmp_path) == {"mon", "tue", "wed", "in.failed.old.csv", "in.failed.old2.csv"}
+
+
 def test_failures_do_not_replace_the_output(start: Any, tmp_path: Path) -> None:
     """The file that takes what the program prints, also under the name /dev/stdout."""
     (tmp_path / "in.csv").write_text("subscriber_id,provider_id,token\nu1,fcm,\n")

@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from novu_async import Novu
 from novu_async._clock import Clock
 from novu_async._endpoints import APPEND, Endpoint
-from novu_async._options import Options
+from novu_async._options import make_options
 from novu_async._pipeline import Pipeline
 from novu_async._settings import Settings, make_settings
 from novu_async._wire import Reply, Request
@@ -118,7 +118,7 @@ class Call:
 
     async def __call__(self, endpoint: Endpoint = APPEND, **options: Any) -> Reply:
         """Send one request; the options are those of a single call."""
-        chosen = Options(**options)
+        chosen = make_options(**options)
         document = {"providerId": "fcm", "credentials": {"deviceTokens": [TOKEN]}}
         segments = {"subscriber_id": "u1", "provider_id": "fcm"}
         request = self.pipeline.build(endpoint, chosen, document, **segments)

@@ -15,10 +15,10 @@ LAYERS = (
     {"models"},
     # rules, each about one thing
     {"_converter", "_channels", "_ordering", "_pacing", "_retry", "observing"},
-    {"_checks", "_options", "utils"},
+    {"_checks", "utils"},
     {"_settings", "_wire"},
     # one exchange, one call
-    {"_transport", "otel"},
+    {"_options", "_transport", "otel"},
     {"_pipeline"},
     # what is built of calls
     {"_reading", "_group_commit"},
