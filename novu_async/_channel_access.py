@@ -33,8 +33,14 @@ class ChannelAccess:
     target: Target
     turn: Turn | None
     requests: int = 0
+    has_written: bool = False
     channels: list[Channel] = field(factory=list)
     """All channels of the provider, by the last answer."""
+
+    def count_in(self, error: CallError) -> None:
+        """Let the error of the last request tell of all requests of the verb."""
+        error.attempts += self.requests - 1
+        error.may_have_applied |= self.has_written
 
     async def append(self, tokens: list[str]) -> Channel:
         """Add tokens (PATCH) and return the channel that the API added them to."""
@@ -104,6 +110,7 @@ class ChannelAccess:
             channel["integrationIdentifier"] = self.target.integration_identifier
         document = {"subscriberId": self.target.subscriber_id, "channels": [channel]}
         await self._send(self.pipeline.build(_endpoints.CREATE_SUBSCRIBER, AS_CLIENT, document))
+        self.has_written = True
 
     async def rebuild(self, chosen: Channel, tokens: list[str]) -> Channel:
         """Make one channel out of several elements for the same integration, with these tokens.
@@ -128,7 +135,7 @@ class ChannelAccess:
         try:
             return await asyncio.shield(task)
         finally:
-            self.requests = whole.requests
+            self.requests, self.has_written = whole.requests, whole.has_written
 
     async def rewrite_all(self, chosen: Channel, tokens: list[str]) -> Channel:
         """Delete all channels of the provider and write them again, the chosen one last."""
@@ -171,6 +178,7 @@ class ChannelAccess:
                 provider_id=self.target.provider_id,
             )
         )
+        self.has_written = True
 
     def _write(
         self,
@@ -203,6 +211,7 @@ class ChannelAccess:
 
     def _parse_written(self, reply: Reply) -> list[Channel]:
         """Read the channels in the answer to a write."""
+        self.has_written = True
         self.requests += reply.attempts - 1
         self.channels = parse_channels(reply.body, self.target.provider_id) or []
         return self.channels

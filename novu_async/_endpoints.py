@@ -25,6 +25,11 @@ class Endpoint:
     takes_key: bool = False
     paced: bool = True
 
+    @property
+    def writes(self) -> bool:
+        """Whether it changes what is stored."""
+        return self.method != "GET"
+
 
 UPDATE = Endpoint("update", "PUT", "/v1/subscribers/{subscriber_id}/credentials")
 APPEND = Endpoint("append", "PATCH", "/v1/subscribers/{subscriber_id}/credentials", takes_key=True)

@@ -270,7 +270,7 @@ def _has_begun(error: Exception) -> bool:
 
 
 def _translate(error: Exception, request: Request, timeout: float) -> NovuError:
-    where = f"{request.info.method} {request.info.path}"
+    where, writes = f"{request.info.method} {request.info.path}", request.endpoint.writes
     if isinstance(error, aiohttp.InvalidURL):
         return InvalidRequestError(f"{where} is not a URL that can be sent")
     if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
@@ -284,16 +284,18 @@ def _translate(error: Exception, request: Request, timeout: float) -> NovuError:
         return APITimeoutError(f"no connection within {timeout:g} s", request=request.info)
     if isinstance(error, TimeoutError):
         return APITimeoutError(
-            f"no complete answer within {timeout:g} s", request=request.info, may_have_applied=True
+            f"no complete answer within {timeout:g} s",
+            request=request.info,
+            may_have_applied=writes,
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         return APIConnectionError(
             f"cannot connect, check server_url and the network: {error}", request=request.info
         )
     if isinstance(error, _TooLargeError):
-        return ReplyTooLargeError(str(error), request=request.info, may_have_applied=True)
+        return ReplyTooLargeError(str(error), request=request.info, may_have_applied=writes)
     return APIConnectionError(
-        f"the connection broke: {_describe(error)}", request=request.info, may_have_applied=True
+        f"the connection broke: {_describe(error)}", request=request.info, may_have_applied=writes
     )
 
 

@@ -119,7 +119,8 @@ def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
         data=clean,
         retry_after=parse_retry_after(reply.headers, now),
         request=request.info,
-        may_have_applied=status >= 500 or status < 300 or status == HTTPStatus.REQUEST_TIMEOUT,
+        may_have_applied=request.endpoint.writes
+        and (status >= 500 or status < 300 or status == HTTPStatus.REQUEST_TIMEOUT),
     )
     error.replayed = _is_replayed(request, reply, error)
     if error.replayed:

@@ -6,7 +6,8 @@ returns a DeviceTokensResult. See `_group_commit` for how concurrent adds are me
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Literal, NoReturn
 
@@ -205,8 +206,7 @@ class DeviceTokens:
     ) -> DeviceTokensResult:
         """Read the tokens of the channel, after the writes that this client has begun."""
         target = _make_target(subscriber_id, provider_id, integration_identifier)
-        async with self._pipeline.turn(target.subscriber_id) as turn:
-            access = ChannelAccess(self._pipeline, self._reader, target, turn)
+        async with self._open(target) as access:
             return _result(await access.read(), access)
 
     async def repair(
@@ -279,8 +279,7 @@ class DeviceTokens:
         leaving: Collection[str],
     ) -> DeviceTokensResult:
         """Read, compare, write and check; `make` turns the stored tokens into the wanted ones."""
-        async with self._pipeline.turn(target.subscriber_id) as turn:
-            access = ChannelAccess(self._pipeline, self._reader, target, turn)
+        async with self._open(target) as access:
             found = await access.read_certain(leaving)
             before = list(found.device_tokens)
             wanted = make(before)
@@ -313,6 +312,17 @@ class DeviceTokens:
                 removed=tuple(without(before, wanted)),
                 appeared=tuple(without(after.device_tokens, known)),
             )
+
+    @asynccontextmanager
+    async def _open(self, target: Target) -> AsyncIterator[ChannelAccess]:
+        """Hold the subscriber's turn; an error tells of all requests of the verb."""
+        async with self._pipeline.turn(target.subscriber_id) as turn:
+            access = ChannelAccess(self._pipeline, self._reader, target, turn)
+            try:
+                yield access
+            except CallError as error:
+                access.count_in(error)
+                raise
 
     async def _confirm(self, access: ChannelAccess, channel: Channel) -> Channel:
         """Look again after `confirm_after` seconds, where the client is set up to."""
@@ -382,7 +392,7 @@ def _raise_partly(
     """Raise an error, and name what is not stored where it failed only a part."""
     if len(missing) == len(given):
         if isinstance(error, CallError):
-            error.attempts += access.requests - 1
+            access.count_in(error)
         raise error
     raise DeviceTokensNotStoredError(
         f"{len(missing)} of {len(given)} device tokens are not stored: {error.message}",

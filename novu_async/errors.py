@@ -119,8 +119,8 @@ class CallError(NovuError):
     """A call that was sent and failed.
 
     - `request`: the method and URL, or None where the error was made by hand.
-    - `attempts`: how many times the call was sent.
-    - `may_have_applied`: False where the server certainly did not carry the call out.
+    - `attempts`: how many requests were sent; of a verb of several requests, all of them.
+    - `may_have_applied`: False where the server certainly changed nothing.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from novu_async import (
     IntegrationNotFoundError,
     InvalidRequestError,
     Novu,
+    ServerError,
     SubscriberNotFoundError,
 )
 from novu_async.testing import LocalNovu
@@ -120,6 +121,19 @@ async def test_remove_writes_nothing_where_there_is_nothing_to_remove(
     result = await novu.subscribers.device_tokens.remove("u", "fcm", "x")
     assert (result.change, result.requests, result.integration_id) == ("unchanged", 1, None)
     assert methods(local) == ["GET"]
+
+
+@pytest.mark.parametrize(("fails", "requests", "applied"), [("GET", 1, False), ("PUT", 2, True)])
+async def test_errors_tell_of_all_requests_of_a_verb(
+    local: LocalNovu, fails: str, requests: int, applied: bool
+) -> None:
+    """A read that fails has changed nothing; a write that fails comes after a read."""
+    put_channels(local, "u", ["a", "b"])
+    local.faults.next("error_500", method=fails)
+    async with Novu(local.api_key, server_url=local.url, retries=None) as novu:
+        with pytest.raises(ServerError) as caught:
+            await novu.subscribers.device_tokens.remove("u", "fcm", "b")
+    assert (caught.value.attempts, caught.value.may_have_applied) == (requests, applied)
 
 
 async def test_replace_says_what_it_took_away(novu: Novu, local: LocalNovu) -> None:
