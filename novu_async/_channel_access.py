@@ -53,18 +53,21 @@ class ChannelAccess:
         It is that of the integration to which the API would write; where the subscriber has none
         there, but one for an older integration that is still active, it is that one. An identifier
         that no active integration has raises IntegrationNotFoundError, as writes do: the channel
-        may well be there.
+        may well be there. Where the list of integrations is needed to tell which channel it is and
+        cannot be read, its error is raised.
         """
         if not await self._read_channels():
             return NO_CHANNEL
-        active = await self.reader.integrations()
+        provider_id, identifier = self.target.provider_id, self.target.integration_identifier
+        needed = len(self.channels) > 1 or identifier is not None
+        active = await self.reader.integrations_of(self.channels, needed=needed)
         if active is None:
             return self.channels[0]
-        provider_id, identifier = self.target.provider_id, self.target.integration_identifier
         chosen = await self.reader.integration_id(provider_id, identifier)
         if chosen is None and identifier is not None:
-            chosen = await self.reader.integration_id(provider_id, identifier, fresh=True)
-            if chosen is None and await self.reader.integrations() is not None:
+            await self.reader.refresh()
+            chosen = await self.reader.integration_id(provider_id, identifier)
+            if chosen is None:
                 raise IntegrationNotFoundError(
                     f"there is no active {provider_id} integration {identifier!r}", status_code=400
                 )
@@ -86,12 +89,12 @@ class ChannelAccess:
             return cached
         staying = [token for token in cached.device_tokens if token not in leaving]
         probe = (staying or cached.device_tokens)[0]
-        reply = await self._write(_endpoints.APPEND, [probe], await self._identifier_of(cached))
+        reply = await self._write(_endpoints.APPEND, [probe], self._identifier_of(cached))
         return await self._find(reply, cached.integration_id)
 
     async def replace(self, channel: Channel, tokens: list[str]) -> Channel:
         """Set the tokens of a channel that was read (PUT); an empty list clears them."""
-        identifier = await self._identifier_of(channel)
+        identifier = self._identifier_of(channel)
         reply = await self._write(_endpoints.UPDATE, tokens, identifier)
         if channel is NO_CHANNEL:
             return await self._find_written(reply, tokens)
@@ -119,9 +122,10 @@ class ChannelAccess:
         these are written anew after it. Nothing is begun where one of them could not be, and
         nobody's cancellation ends it half-way.
         """
-        active = {str(one.get("_id")) for one in await self.reader.integrations() or ()}
+        listed = await self.reader.integrations_of(self.channels, needed=True)
+        active = {str(one.get("_id")) for one in listed or ()}
         lost = [c for c in self.channels if c.integration_id not in active]
-        if lost and (len(self.channels) > 1 or active):
+        if lost:
             raise NovuError(
                 f"the duplicate channels of {self.target.provider_id!r} cannot be merged without "
                 f"losing tokens: integration {lost[0].integration_id} is not active; nothing was "
@@ -142,7 +146,7 @@ class ChannelAccess:
         channels = [c for c in self.channels if c is not chosen] + [chosen]
         contents = {c.integration_id: list(c.device_tokens) for c in channels}
         contents[chosen.integration_id] = tokens
-        identifiers = {c.integration_id: await self._identifier_of(c) for c in channels}
+        identifiers = {c.integration_id: self._identifier_of(c) for c in channels}
         result, unsaved = NO_CHANNEL, list[str]()
         cause: NovuError | None = None
         # a rehearsal on the first element: what the server refuses, it refuses before the delete
@@ -201,13 +205,10 @@ class ChannelAccess:
         self.requests += 1
         return self.pipeline.send(request, AS_CLIENT, self.turn)
 
-    async def _identifier_of(self, channel: Channel) -> str | None:
+    def _identifier_of(self, channel: Channel) -> str | None:
         """Return the identifier of a channel's integration; the caller's where it is not known."""
-        for one in await self.reader.integrations() or ():
-            if str(one.get("_id")) == channel.integration_id:
-                found = one.get("identifier")
-                return found if isinstance(found, str) else self.target.integration_identifier
-        return self.target.integration_identifier
+        known = self.reader.identifier_of(channel.integration_id)
+        return known or self.target.integration_identifier
 
     def _parse_written(self, reply: Reply) -> list[Channel]:
         """Read the channels in the answer to a write."""

@@ -1,9 +1,11 @@
 """Reads of subscribers and integrations, from servers of any age."""
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 from novu_async import _endpoints, _json
+from novu_async._channels import Channel
 from novu_async._options import AS_CLIENT, Options
 from novu_async._pipeline import Pipeline
 from novu_async._retry import BackoffStrategy, RetryConfig
@@ -26,6 +28,8 @@ class Reader:
         self._pipeline = pipeline
         self._integrations: list[dict[str, Any]] | None = None
         self._read_at = float("-inf")
+        self._inactive: set[str] = set()
+        self._identifiers: dict[str, object] = {}
         self.has_v2: bool | None = None
         """Whether the server has the uncached read; None before the first one."""
 
@@ -48,23 +52,51 @@ class Reader:
         """Return the active integrations, oldest first; None where they cannot be read.
 
         The list is remembered for a minute, unless it shall be `fresh`. Not being able to read it
-        fails no call: it only helps to tell channels apart.
+        fails no call that can do without it.
         """
         now = self._pipeline.clock.monotonic()
-        if not fresh and now - self._read_at <= _REMEMBERED_SECONDS:
-            return self._integrations
+        if fresh or now - self._read_at > _REMEMBERED_SECONDS:
+            try:
+                await self.refresh(_ONCE)
+            except NovuError:
+                self._integrations, self._read_at = None, now
+        return self._integrations
+
+    async def refresh(self, options: Options = AS_CLIENT) -> None:
+        """Read the active integrations; raise where they cannot be read."""
         request = self._pipeline.build(_endpoints.LIST_INTEGRATIONS, AS_CLIENT)
-        try:
-            reply = await self._pipeline.send(request, _ONCE)
-        except NovuError:
-            listed = None
-        else:
-            listed = _data_of(reply)
-        if isinstance(listed, list) and all(isinstance(one, dict) for one in listed):
-            self._integrations = sorted(listed, key=_age_of)
-        else:
-            self._integrations = None
-        self._read_at = now
+        listed = _data_of(await self._pipeline.send(request, options))
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise APIConnectionError(
+                "the list of integrations could not be read: cut off, or not the API's",
+                request=request.info,
+            )
+        self._integrations = sorted(listed, key=_age_of)
+        self._read_at = self._pipeline.clock.monotonic()
+        self._identifiers |= {_id_of(one): one.get("identifier") for one in listed}
+
+    def identifier_of(self, integration_id: str) -> str | None:
+        """Return the identifier of an integration that was read at any time; None if not known."""
+        found = self._identifiers.get(integration_id)
+        return found if isinstance(found, str) else None
+
+    async def integrations_of(
+        self, channels: Iterable[Channel], *, needed: bool
+    ) -> list[dict[str, Any]] | None:
+        """Return the active integrations, to tell these channels apart.
+
+        A channel whose integration is not among them has one that is not active, or one that is
+        newer than what is remembered: then they are read anew. Where they are `needed` and cannot
+        be read, the error is raised.
+        """
+        listed = await self.integrations()
+        ids = {channel.integration_id for channel in channels}
+        if listed is None or not ids <= self._inactive.union(map(_id_of, listed)):
+            if needed:
+                await self.refresh()
+            elif listed is not None:
+                await self.integrations(fresh=True)
+            self._inactive |= ids.difference(map(_id_of, self._integrations or ()))
         return self._integrations
 
     async def integration_id(
@@ -81,7 +113,7 @@ class Reader:
             and identifier in (None, integration.get("identifier"))
             and integration.get("active", True)
         ]
-        return str(matching[-1].get("_id")) if matching else None
+        return _id_of(matching[-1]) if matching else None
 
     async def _get(self, endpoint: _endpoints.Endpoint, subscriber_id: str) -> Reply:
         """Ask until the answer can be read: one that is cut off says nothing of channels."""
@@ -102,6 +134,10 @@ def _data_of(reply: Reply) -> Any:
     return (_json.parse_object(reply.body) or {}).get("data")
 
 
+def _id_of(integration: dict[str, Any]) -> str:
+    return str(integration.get("_id"))
+
+
 def _age_of(integration: dict[str, Any]) -> tuple[str, str]:
     # the API's ids begin with their time of creation
-    return str(integration.get("createdAt", "")), str(integration.get("_id"))
+    return str(integration.get("createdAt", "")), _id_of(integration)

@@ -106,6 +106,7 @@ class Bulk:
                 concurrency=concurrency,
                 stop_after=stop_after,
                 patience=patience,
+                is_kept=path is not None,
                 progress=progress,
                 rate_limit=self._rate_limit,
             )

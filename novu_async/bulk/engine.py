@@ -31,6 +31,7 @@ from novu_async.errors import CallError, NovuError
 
 _PAGE_ROWS = 500
 _TICK_SECONDS = 0.2
+_MOST_UNRECORDED = 10_000
 _RATE_TICKS = 50
 
 
@@ -40,6 +41,7 @@ class Engine:
     - `send`: makes one write; with `together`, all writes of one subscriber. Raises NovuError where
       all of it failed.
     - `reads_back`: take the rows that are done, and mark them verified, instead.
+    - `is_kept`: the job file outlives the run, so what is answered is recorded soon.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Engine:
         patience: float,
         together: bool = False,
         reads_back: bool = False,
+        is_kept: bool = True,
         progress: Callable[[Progress], Any] | None = None,
         rate_limit: Callable[[], Any] = lambda: None,
         clock: Clock | None = None,
@@ -64,6 +67,7 @@ class Engine:
         self._operation = operation
         self._concurrency = concurrency
         self._together = together
+        self._most_unrecorded = concurrency if is_kept else _MOST_UNRECORDED
         self._from, self._to = (DONE, VERIFIED) if reads_back else (WAITING, DONE)
         self._phase: Phase = "verifying" if reads_back else "sending"
         self._progress = progress
@@ -275,7 +279,7 @@ class Engine:
                 state = self._to if failure is None else FAILED
                 self._unrecorded.append(Settled(row, state, failure))
                 self._count(1, state)
-        if len(self._unrecorded) >= self._concurrency:
+        if len(self._unrecorded) >= self._most_unrecorded:
             self._due.set()
 
     def _count(self, rows: int, state: int) -> None:

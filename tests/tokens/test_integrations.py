@@ -1,10 +1,11 @@
 """Several integrations of one provider, lists of them that cannot be read, and old servers."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
-from novu_async import DeviceTokenLimitError, Novu
+from novu_async import BackoffStrategy, DeviceTokenLimitError, Novu, RetryConfig, ServerError
 from novu_async.testing import LocalNovu
 
 pytestmark = pytest.mark.anyio
@@ -56,6 +57,64 @@ async def test_an_add_does_not_fail_for_a_list_that_cannot_be_read(
     result = await novu.subscribers.device_tokens.add("u", "fcm", "c")
     assert "c" in result.device_tokens
     assert result.resent == ()
+
+
+def fail_the_list(local: LocalNovu, times: int) -> None:
+    """Let the read of the subscriber pass, and the list of integrations after it fail."""
+    local.faults.next("error_500", method="GET", after=1, times=times)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "old", "new"),
+    [
+        ("remove", ["c"], ["a", "b"], ["d"]),
+        ("rotate", ["c", "e"], ["a", "b"], ["e", "d"]),
+        ("clear", [], ["a", "b"], []),
+        ("replace", [["f"]], ["a", "b"], ["f"]),
+    ],
+)
+@pytest.mark.parametrize("identifier", [None, "fcm-new"])
+async def test_a_list_that_cannot_be_read_mixes_no_channels_up(
+    local: LocalNovu,
+    verb: str,
+    arguments: list[object],
+    old: list[str],
+    new: list[str],
+    identifier: str | None,
+) -> None:
+    """A verb waits for it or fails; it never takes one channel's tokens for another's."""
+    retries = RetryConfig("backoff", BackoffStrategy(1, 1, 1, 60_000))
+    async with Novu(local.api_key, server_url=local.url, retries=retries) as novu:
+        await novu.subscribers.device_tokens.add("u", "fcm", ["a", "b"])
+        local.add_integration("fcm", "fcm-new")
+        await novu.subscribers.device_tokens.add("u", "fcm", ["c", "d"])
+    async with Novu(local.api_key, server_url=local.url, retries=None) as novu:
+        call = partial(getattr(novu.subscribers.device_tokens, verb), "u", "fcm", *arguments)
+        fail_the_list(local, times=2)
+        with pytest.raises(ServerError):
+            await call(integration_identifier=identifier)
+        assert local.device_tokens("u", "fcm", "fcm") == ["a", "b"]
+        assert local.device_tokens("u", "fcm", "fcm-new") == ["c", "d"]
+    async with Novu(local.api_key, server_url=local.url, retries=retries) as novu:
+        call = partial(getattr(novu.subscribers.device_tokens, verb), "u", "fcm", *arguments)
+        fail_the_list(local, times=3)
+        await call(integration_identifier=identifier)
+        assert local.device_tokens("u", "fcm", "fcm") == old
+        assert local.device_tokens("u", "fcm", "fcm-new") == new
+
+
+async def test_a_channel_of_an_integration_newer_than_the_list_is_found(
+    novu: Novu, local: LocalNovu, moved: str
+) -> None:
+    """What is remembered of integrations does not hide the newest channel from the verbs."""
+    tokens = novu.subscribers.device_tokens
+    assert (await tokens.list("u", "fcm")).integration_id == moved
+    newest = local.add_integration("fcm", "newest")
+    async with Novu(local.api_key, server_url=local.url) as other:
+        await other.subscribers.device_tokens.add("u", "fcm", "c")
+    result = await tokens.remove("u", "fcm", "c")
+    assert (result.change, result.integration_id) == ("removed", newest)
+    assert local.device_tokens("u", "fcm", "newest") == []
 
 
 async def test_a_third_integration_is_noticed_at_once(novu: Novu, local: LocalNovu) -> None:
