@@ -16,12 +16,13 @@ from novu_async._ordering import Ordering, Turn
 from novu_async.errors import NovuError
 
 R = TypeVar("R")
+S = TypeVar("S")
 
-Commit = Callable[[list[str], Turn], Awaitable[R]]
-"""Stores tokens while holding a turn."""
+Commit = Callable[[list[str], Turn], Awaitable[S]]
+"""Stores tokens while holding a turn; returns what became of them."""
 
-Share = Callable[[R, list[str]], R]
-"""Makes one member's result out of the batch's, or raises that member's own error."""
+Share = Callable[[S, list[str]], R]
+"""Makes one member's result of what became of the batch, or raises that member's own error."""
 
 
 @define(eq=False)
@@ -69,7 +70,7 @@ def find_open(ordering: Ordering, line: Hashable, target: Hashable) -> Turn | No
 
 
 async def run(
-    turn: Turn, commit: Commit[R], share: Share[R], must_split: Callable[[NovuError], bool]
+    turn: Turn, commit: Commit[S], share: Share[S, R], must_split: Callable[[S], bool]
 ) -> None:
     """Wait for the turn of a batch, store the tokens of all its members, and answer each.
 
@@ -83,34 +84,19 @@ async def run(
             tokens = list(dict.fromkeys(token for member in members for token in member.tokens))
             if not members:
                 return
-            try:
-                result = await commit(tokens, turn)
-            except NovuError as error:
-                if len(members) == 1 or not must_split(error):
-                    raise
-                for member in members:
-                    await _store_alone(member, turn, commit, share)
-            else:
-                for member in members:
-                    _settle(member, result, share)
+            stored = await commit(tokens, turn)
+            alone = len(members) > 1 and must_split(stored)
+            for member in members:
+                own = await commit(member.tokens, turn) if alone else stored
+                _settle(member, own, share)
     except Exception as error:  # whatever it is belongs to those who wait, not to this task
         batch.fail(error)
 
 
-async def _store_alone(member: _Member[R], turn: Turn, commit: Commit[R], share: Share[R]) -> None:
-    try:
-        result = await commit(member.tokens, turn)
-    except NovuError as error:
-        if not member.done.done():
-            member.done.set_exception(error)
-    else:
-        _settle(member, result, share)
-
-
-def _settle(member: _Member[R], result: R, share: Share[R]) -> None:
+def _settle(member: _Member[R], stored: S, share: Share[S, R]) -> None:
     if member.done.done():
         return
     try:
-        member.done.set_result(share(result, member.tokens))
+        member.done.set_result(share(stored, member.tokens))
     except NovuError as error:
         member.done.set_exception(error)

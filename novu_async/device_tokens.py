@@ -5,11 +5,12 @@ returns a DeviceTokensResult. See `_group_commit` for how concurrent adds are me
 """
 
 import asyncio
+import copy
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Literal, NoReturn
+from typing import Literal
 
 from attrs import evolve, field, frozen
 
@@ -72,6 +73,14 @@ class DeviceTokensResult:
     integration_id: str | None = None
     duplicate_channels: int = 0
     requests: int = 0
+
+
+@frozen
+class _Stored:
+    """What the channel holds after the tokens of one add or several were sent, and what failed."""
+
+    result: DeviceTokensResult
+    failure: NovuError | None = None
 
 
 class DeviceTokens:
@@ -225,7 +234,7 @@ class DeviceTokens:
         return await self._rewrite(target, "repaired", lambda stored: stored, leaving=())
 
     async def _join_batch(
-        self, line: Hashable, group: Hashable, given: Tokens, commit: Commit[DeviceTokensResult]
+        self, line: Hashable, group: Hashable, given: Tokens, commit: Commit[_Stored]
     ) -> DeviceTokensResult:
         turn = _group_commit.find_open(self._pipeline.ordering, line, group)
         if turn is None:
@@ -240,17 +249,19 @@ class DeviceTokens:
 
     async def _store(
         self, target: Target, creates: bool, max_resends: int, tokens: Tokens, turn: Turn
-    ) -> DeviceTokensResult:
+    ) -> _Stored:
         access = ChannelAccess(self._pipeline, self._reader, target, turn)
         append = partial(self._create_and_append, access) if creates else access.append
         resent: Tokens = []
         missing, channel = tokens, NO_CHANNEL
         for resend in range(max_resends + 1):
-            for part in split_by_size(missing):
-                try:
+            try:
+                for part in split_by_size(missing):
                     channel = await append(part)
-                except NovuError as error:
-                    _raise_partly(error, without(tokens, channel.device_tokens), tokens, access)
+            except NovuError as error:
+                if isinstance(error, CallError):
+                    access.count_in(error)
+                return _Stored(_result(channel, access, "stored"), error)
             missing = without(tokens, channel.device_tokens)
             if not missing and self._pipeline.settings.confirm_after is not None:
                 channel = await self._confirm(access, channel)
@@ -260,7 +271,7 @@ class DeviceTokens:
             if resend < max_resends:
                 resent = unite(resent, missing)
                 await self._pause()
-        return _result(channel, access, "stored", resent=tuple(resent))
+        return _Stored(_result(channel, access, "stored", resent=tuple(resent)))
 
     async def _create_and_append(self, access: ChannelAccess, part: Tokens) -> Channel:
         """Append; create the subscriber where the API does not know it."""
@@ -374,37 +385,28 @@ def _result(
     )
 
 
-def _share(result: DeviceTokensResult, own: Tokens) -> DeviceTokensResult:
+def _share(stored: _Stored, own: Tokens) -> DeviceTokensResult:
+    """Return the result for some of the tokens that were sent together, or raise their error."""
+    result, failure = stored.result, stored.failure
     missing = without(own, result.device_tokens)
-    if missing:
-        raise DeviceTokensNotStoredError(
-            f"{len(missing)} of {len(own)} device tokens are not stored after {result.requests} "
-            "requests: another writer kept overwriting the channel",
-            missing,
-            requests=result.requests,
-        )
-    return result
-
-
-def _raise_partly(
-    error: NovuError, missing: Tokens, given: Tokens, access: ChannelAccess
-) -> NoReturn:
-    """Raise an error, and name what is not stored where it failed only a part."""
-    if len(missing) == len(given):
-        if isinstance(error, CallError):
-            access.count_in(error)
-        raise error
+    if not missing:
+        return result
+    if failure is not None and len(missing) == len(own):
+        # one instance in many tasks would collect the tracebacks of all of them
+        raise copy.copy(failure) from failure.__cause__
+    why = "another writer kept overwriting the channel" if failure is None else failure.message
     raise DeviceTokensNotStoredError(
-        f"{len(missing)} of {len(given)} device tokens are not stored: {error.message}",
+        f"{len(missing)} of {len(own)} device tokens are not stored after {result.requests} "
+        f"requests: {why}",
         missing,
-        requests=access.requests,
-    ) from error
+        requests=result.requests,
+    ) from failure
 
 
-def _may_be_one_members_fault(error: NovuError) -> bool:
-    if isinstance(error, DeviceTokensNotStoredError) and isinstance(error.__cause__, NovuError):
-        error = error.__cause__
-    return isinstance(error, DeviceTokenLimitError | PayloadTooLargeError | ValidationErrorDto)
+def _may_be_one_members_fault(stored: _Stored) -> bool:
+    return isinstance(
+        stored.failure, DeviceTokenLimitError | PayloadTooLargeError | ValidationErrorDto
+    )
 
 
 def _is_undone(before: Tokens, wanted: Tokens, after: Iterable[str]) -> bool:

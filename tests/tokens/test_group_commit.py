@@ -7,8 +7,10 @@ import pytest
 from novu_async import (
     ClientClosedError,
     DeviceTokenLimitError,
+    DeviceTokensNotStoredError,
     InvalidRequestError,
     Novu,
+    ServerError,
     SubscriberNotFoundError,
 )
 from novu_async.testing import LocalNovu
@@ -108,6 +110,27 @@ async def test_one_add_that_is_refused_does_not_fail_the_others(
     )
     assert isinstance(results[2], DeviceTokenLimitError)
     assert local.device_tokens("u", "fcm") == ["first", "second", "third"]
+
+
+async def test_a_failure_half_way_names_to_each_member_its_own_tokens(local: LocalNovu) -> None:
+    """Those whose tokens are stored hear of success; the others' errors name theirs, and why."""
+    long = [f"{i:02}" + "x" * 5_000 for i in range(40)]
+    local.faults.next("error_500", method="PATCH", after=2)
+    async with Novu(local.api_key, server_url=local.url, retries=None) as novu:
+        add = novu.subscribers.device_tokens.add
+        _, early, split, late = await asyncio.gather(
+            *(add("u", "fcm", tokens) for tokens in ("first", "early", long, "late")),
+            return_exceptions=True,
+        )
+    stored = local.device_tokens("u", "fcm")
+    assert not isinstance(early, BaseException)
+    assert "early" in early.device_tokens
+    assert isinstance(split, DeviceTokensNotStoredError)
+    assert list(split.device_tokens) == [token for token in long if token not in stored]
+    assert 0 < len(split.device_tokens) < len(long)
+    assert isinstance(split.__cause__, ServerError)
+    assert isinstance(late, ServerError)
+    assert (late.attempts, late.may_have_applied) == (2, True)
 
 
 async def test_an_error_reaches_every_member_as_its_own(local: LocalNovu) -> None:
