@@ -93,9 +93,15 @@ class ChannelAccess:
         return await self._find(reply, cached.integration_id)
 
     async def replace(self, channel: Channel, tokens: list[str]) -> Channel:
-        """Set the tokens of a channel that was read (PUT); an empty list clears them."""
+        """Set the tokens of a channel that was read (PUT); an empty list clears them.
+
+        Where a read that cannot be stale found none, there is nothing to replace: then an append
+        (PATCH) does the same, and would erase nothing if that were not so.
+        """
         identifier = self._identifier_of(channel)
-        reply = await self._write(_endpoints.UPDATE, tokens, identifier)
+        is_new = channel is NO_CHANNEL and tokens and self.reader.has_v2
+        endpoint = _endpoints.APPEND if is_new else _endpoints.UPDATE
+        reply = await self._write(endpoint, tokens, identifier)
         if channel is NO_CHANNEL:
             return await self._find_written(reply, tokens)
         return await self._find(reply, channel.integration_id)

@@ -10,7 +10,14 @@ from novu_async._options import AS_CLIENT, Options
 from novu_async._pipeline import Pipeline
 from novu_async._retry import BackoffStrategy, RetryConfig
 from novu_async._wire import Reply
-from novu_async.errors import APIConnectionError, ErrorDto, NovuError
+from novu_async.errors import (
+    APIConnectionError,
+    APIError,
+    ErrorDto,
+    NovuError,
+    RateLimitError,
+    ServerError,
+)
 
 _REMEMBERED_SECONDS = 60.0
 _NO_SUCH_ROUTE = "Cannot GET "
@@ -54,13 +61,22 @@ class Reader:
         The list is remembered for a minute, unless it shall be `fresh`. Not being able to read it
         fails no call that can do without it.
         """
-        now = self._pipeline.clock.monotonic()
-        if fresh or now - self._read_at > _REMEMBERED_SECONDS:
+        if fresh or not self._is_remembered:
             try:
                 await self.refresh(_ONCE)
-            except NovuError:
-                self._integrations, self._read_at = None, now
+            except NovuError as error:
+                self._forget(error)
         return self._integrations
+
+    @property
+    def _is_remembered(self) -> bool:
+        return self._pipeline.clock.monotonic() - self._read_at <= _REMEMBERED_SECONDS
+
+    def _forget(self, error: NovuError) -> None:
+        """Do without the list; one that the server refuses is not asked for again at once."""
+        self._integrations = None
+        now = self._pipeline.clock.monotonic()
+        self._read_at = now if _is_refusal(error) else float("-inf")
 
     async def refresh(self, options: Options = AS_CLIENT) -> None:
         """Read the active integrations; raise where they cannot be read."""
@@ -83,19 +99,22 @@ class Reader:
     async def integrations_of(
         self, channels: Iterable[Channel], *, needed: bool
     ) -> list[dict[str, Any]] | None:
-        """Return the active integrations, to tell these channels apart.
+        """Return the active integrations, to tell these channels apart; raise where that fails.
 
         A channel whose integration is not among them has one that is not active, or one that is
-        newer than what is remembered: then they are read anew. Where they are `needed` and cannot
-        be read, the error is raised.
+        newer than what is remembered: then they are read anew. None where the server refuses them
+        and they are not `needed`.
         """
-        listed = await self.integrations()
         ids = {channel.integration_id for channel in channels}
-        if listed is None or not ids <= self._inactive.union(map(_id_of, listed)):
-            if needed:
+        known = self._inactive.union(map(_id_of, self._integrations or ()))
+        is_known = ids <= known if self._integrations is not None else not needed
+        if not (self._is_remembered and is_known):
+            try:
                 await self.refresh()
-            elif listed is not None:
-                await self.integrations(fresh=True)
+            except NovuError as error:
+                if needed or not _is_refusal(error):
+                    raise
+                self._forget(error)
             self._inactive |= ids.difference(map(_id_of, self._integrations or ()))
         return self._integrations
 
@@ -132,6 +151,12 @@ class Reader:
 
 def _data_of(reply: Reply) -> Any:
     return (_json.parse_object(reply.body) or {}).get("data")
+
+
+def _is_refusal(error: NovuError) -> bool:
+    """Tell whether a server answered, and would answer the same again."""
+    passing = isinstance(error, RateLimitError | ServerError)
+    return isinstance(error, APIError) and not passing
 
 
 def _id_of(integration: dict[str, Any]) -> str:

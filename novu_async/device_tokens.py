@@ -309,8 +309,9 @@ class DeviceTokens:
                 if not _is_undone(before, wanted, after.device_tokens):
                     break
                 await self._pause()
-                stored = list(after.device_tokens)
-                wanted = unite(make(stored), without(stored, known))
+                if after is not NO_CHANNEL:  # which says nothing of the tokens
+                    stored = list(after.device_tokens)
+                    wanted = unite(make(stored), without(stored, known))
                 after = await access.replace(found, wanted)
             if _is_undone(before, wanted, after.device_tokens):
                 raise DeviceTokensNotStoredError(

@@ -1,9 +1,12 @@
 """Several integrations of one provider, lists of them that cannot be read, and old servers."""
 
 import asyncio
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from novu_async import BackoffStrategy, DeviceTokenLimitError, Novu, RetryConfig, ServerError
 from novu_async.testing import LocalNovu
@@ -151,6 +154,50 @@ async def test_a_repair_that_its_caller_abandons_is_finished(novu: Novu, local: 
         await repair
     await novu.aclose()
     assert local.device_tokens("u", "fcm") == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "retries", [None, RetryConfig("backoff", BackoffStrategy(1, 1, 1, 60_000))]
+)
+async def test_a_repair_waits_for_the_list_of_integrations(
+    local: LocalNovu, retries: RetryConfig | None
+) -> None:
+    """Without it the tokens would be written into the channel of another integration."""
+    local.add_integration("fcm", "old")
+    local.add_integration("fcm", "new")
+    elements = [
+        {"providerId": "fcm", "integrationIdentifier": "old", "credentials": {"deviceTokens": [t]}}
+        for t in ("a", "b")
+    ]
+    local.add_subscriber("u", channels=elements)
+    async with Novu(local.api_key, server_url=local.url, retries=retries) as novu:
+        fail_the_list(local, times=1)
+        with pytest.raises(ServerError) if retries is None else nullcontext():
+            await novu.subscribers.device_tokens.repair("u", "fcm")
+    assert local.device_tokens("u", "fcm", "old") == ["a", "b"]
+    assert len(local.subscribers["u"]["channels"]) == (2 if retries is None else 1)
+
+
+async def test_a_channel_that_an_answer_lacks_is_not_taken_for_an_empty_one() -> None:
+    """A remove whose channel another process deleted meanwhile writes the others again."""
+    stored: list[list[str] | None] = [["a", "b", "c"]]
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("/active"):
+            return web.json_response({"data": [{"_id": "i", "providerId": "fcm"}]})
+        if request.method == "PUT":
+            tokens = (await request.json())["credentials"]["deviceTokens"]
+            stored.append(None if len(stored) == 1 else tokens)
+        channels = [{"providerId": "fcm", "_integrationId": "i"}]
+        channels[0]["credentials"] = {"deviceTokens": stored[-1]}  # type: ignore[assignment]
+        return web.json_response({"data": {"channels": channels if stored[-1] else []}})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server, Novu("key", server_url=str(server.make_url(""))) as novu:
+        result = await novu.subscribers.device_tokens.remove("u", "fcm", "a")
+    assert stored == [["a", "b", "c"], None, ["b", "c"]]
+    assert (result.device_tokens, result.removed) == (("b", "c"), ("a",))
 
 
 async def test_a_server_of_2024_is_not_given_tokens_to_remove() -> None:
