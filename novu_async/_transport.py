@@ -5,6 +5,7 @@ ClientConnectorError, ConnectionTimeoutError  APIConnectionError / APITimeoutErr
 ClientHttpProxyError                          ConfigurationError (4xx) / APIConnectionError
 ServerTimeoutError, TimeoutError              APITimeoutError, may have been applied
 ServerDisconnectedError, reset, cut-off body  APIConnectionError, may have been applied
+an answer before the request                  another connection
 an answer that is not HTTP                    APIConnectionError, may have been applied
 InvalidURL and its like                       InvalidRequestError
 """
@@ -13,6 +14,7 @@ import asyncio
 import sys
 import time
 import warnings
+from collections.abc import Coroutine
 from contextlib import nullcontext
 from typing import Any
 
@@ -44,6 +46,9 @@ _RESENT_BY_AIOHTTP = frozenset({"GET", "PUT", "DELETE"})
 _LEAST_SECONDS = 0.001
 """What an exchange may take, where next to nothing is left: zero would mean no limit."""
 
+_MAX_SPOILT = 100
+"""How many kept connections are replaced for one request: as many as there are by default."""
+
 _JSON = "application/json"
 _CLOSED_SESSION = "the aiohttp session that was passed in is closed"
 
@@ -52,6 +57,22 @@ _FAILURES = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, Va
 
 class _TooLargeError(aiohttp.ClientPayloadError):
     """A body that was given up at the limit."""
+
+
+class _SpoiltError(aiohttp.ClientConnectionError):
+    """A kept connection on which an answer came that nobody had asked for."""
+
+
+class _ApiRequest(aiohttp.ClientRequest):
+    """A request that is not sent where an earlier answer would be taken for its own.
+
+    Some servers tell an idle connection why they will close it (408), and then may not.
+    """
+
+    def send(self, conn: Any) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+        if conn.protocol is None or conn.protocol.should_close:
+            raise _SpoiltError("an answer came before the request")
+        return super().send(conn)
 
 
 class Transport:
@@ -79,7 +100,7 @@ class Transport:
         package may be sent twice. The answer or error counts both as `attempts`.
         """
         failure: Exception
-        began, left, attempts = time.monotonic(), timeout, 0
+        began, left, attempts, spoilt = time.monotonic(), timeout, 0, 0
         while True:
             attempts += 1
             session = self._session if self._session is not None else self._open_session()
@@ -107,7 +128,10 @@ class Transport:
                 if session.closed:
                     raise ClientClosedError(_CLOSED_SESSION) from None
                 raise
-            if attempts > 1 or not self._resends(request, failure, retries):
+            if isinstance(failure, _SpoiltError) and spoilt < _MAX_SPOILT:
+                spoilt += 1
+                attempts -= 1  # nothing was sent
+            elif attempts > 1 or not self._resends(request, failure, retries):
                 break
             left = timeout - (time.monotonic() - began)
         translated = _translate(failure, request, timeout)
@@ -189,6 +213,7 @@ class Transport:
                 keepalive_timeout=_IDLE_SECONDS,
                 ssl=settings.ssl,
             ),
+            request_class=_ApiRequest,
             headers=self._session_headers,
             proxy=settings.proxy,
             # answers set no cookies that a client would want to send back
@@ -292,6 +317,8 @@ def _translate(error: Exception, request: Request, timeout: float) -> NovuError:
         return APIConnectionError(
             f"cannot connect, check server_url and the network: {error}", request=request.info
         )
+    if isinstance(error, _SpoiltError):
+        return APIConnectionError(f"not sent: {error}", request=request.info)
     if isinstance(error, _TooLargeError):
         return ReplyTooLargeError(str(error), request=request.info, may_have_applied=writes)
     return APIConnectionError(

@@ -161,6 +161,30 @@ async def test_a_kept_connection_that_is_gone_is_replaced(method: str) -> None:
         assert [one.line.split("/")[3] for one in server.requests] == ["u1", "u2", "u2"]
 
 
+@pytest.mark.parametrize(
+    "stray",
+    [http(), http(b"{}", "408 Request Timeout"), b"\0"],
+    ids=["success", "408", "no HTTP"],
+)
+async def test_an_answer_that_nobody_asked_for_is_not_the_next_calls(stray: bytes) -> None:
+    """Where one came on a kept connection, the next call takes another connection, once."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def keep(writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(http())
+        await writer.drain()
+
+    async with serve([keep]) as server, Novu(server, retries=None) as novu:
+        await append(novu)
+        writers[0].write(stray)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        await novu.subscribers.credentials.append("u2", PUSH)
+        assert [one.line.split("/")[3] for one in server.requests] == ["u1", "u2"]
+        assert server.connections == 2
+
+
 async def test_connections_are_kept() -> None:
     """Calls one after another share one connection."""
     async with serve() as server, Novu(server) as novu:
