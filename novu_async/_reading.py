@@ -1,7 +1,7 @@
 """Reads of subscribers and integrations, from servers of any age."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from novu_async import _endpoints, _json
@@ -9,7 +9,7 @@ from novu_async._channels import Channel
 from novu_async._options import AS_CLIENT, Options
 from novu_async._pipeline import Pipeline
 from novu_async._retry import BackoffStrategy, RetryConfig
-from novu_async._wire import Reply
+from novu_async._wire import Reply, Request
 from novu_async.errors import (
     APIConnectionError,
     APIError,
@@ -26,6 +26,10 @@ _ONCE = Options(retries=RetryConfig("backoff", BackoffStrategy(0, 0, 1, 0)))
 
 _MAX_UNREADABLE = 5
 _PAUSE_SECONDS = 0.02
+
+
+class _UnreadableError(APIConnectionError):
+    """Answers that are successes, and say nothing that can be read."""
 
 
 class Reader:
@@ -81,12 +85,7 @@ class Reader:
     async def refresh(self, options: Options = AS_CLIENT) -> None:
         """Read the active integrations; raise where they cannot be read."""
         request = self._pipeline.build(_endpoints.LIST_INTEGRATIONS, AS_CLIENT)
-        listed = _data_of(await self._pipeline.send(request, options))
-        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-            raise APIConnectionError(
-                "the list of integrations could not be read: cut off, or not the API's",
-                request=request.info,
-            )
+        _, listed = await self._read(request, _is_list_of_dicts, options)
         self._integrations = sorted(listed, key=_age_of)
         self._read_at = self._pipeline.clock.monotonic()
         self._identifiers |= {_id_of(one): one.get("identifier") for one in listed}
@@ -135,18 +134,32 @@ class Reader:
         return _id_of(matching[-1]) if matching else None
 
     async def _get(self, endpoint: _endpoints.Endpoint, subscriber_id: str) -> Reply:
-        """Ask until the answer can be read: one that is cut off says nothing of channels."""
         request = self._pipeline.build(endpoint, AS_CLIENT, subscriber_id=subscriber_id)
+        reply, _ = await self._read(request, _is_subscriber, AS_CLIENT)
+        return reply
+
+    async def _read(
+        self, request: Request, is_readable: Callable[[Any], bool], options: Options
+    ) -> tuple[Reply, Any]:
+        """Ask until the answer can be read: one that is cut off says nothing of what there is."""
         for _ in range(_MAX_UNREADABLE):
-            reply = await self._pipeline.send(request)
+            reply = await self._pipeline.send(request, options)
             data = _data_of(reply)
-            if isinstance(data, dict) and isinstance(data.get("channels"), list | None):
-                return reply
+            if is_readable(data):
+                return reply, data
             await self._pipeline.clock.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
-        raise APIConnectionError(
+        raise _UnreadableError(
             f"{_MAX_UNREADABLE} answers could not be read: cut off, or not the API's",
             request=request.info,
         )
+
+
+def _is_subscriber(data: object) -> bool:
+    return isinstance(data, dict) and isinstance(data.get("channels"), list | None)
+
+
+def _is_list_of_dicts(data: object) -> bool:
+    return isinstance(data, list) and all(isinstance(one, dict) for one in data)
 
 
 def _data_of(reply: Reply) -> Any:
@@ -156,7 +169,7 @@ def _data_of(reply: Reply) -> Any:
 def _is_refusal(error: NovuError) -> bool:
     """Tell whether a server answered, and would answer the same again."""
     passing = isinstance(error, RateLimitError | ServerError)
-    return isinstance(error, APIError) and not passing
+    return isinstance(error, APIError | _UnreadableError) and not passing
 
 
 def _id_of(integration: dict[str, Any]) -> str:
