@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Collection, Mapping
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from novu_async import _endpoints
 from novu_async._channels import Channel, Target, parse_channels
@@ -31,7 +31,7 @@ class ChannelAccess:
     pipeline: Pipeline
     reader: Reader
     target: Target
-    turn: Turn | None
+    turn: Turn
     requests: int = 0
     has_written: bool = False
     channels: list[Channel] = field(factory=list)
@@ -137,15 +137,10 @@ class ChannelAccess:
                 f"losing tokens: integration {lost[0].integration_id} is not active; nothing was "
                 "changed"
             )
-        whole = evolve(self, turn=None)
-        task = asyncio.get_running_loop().create_task(whole.rewrite_all(chosen, tokens))
-        if self.turn is not None:
-            self.turn.exchange = task
+        task = asyncio.get_running_loop().create_task(self.rewrite_all(chosen, tokens))
+        self.turn.whole = task
         self.pipeline.keep(task, to_its_end=True)
-        try:
-            return await asyncio.shield(task)
-        finally:
-            self.requests, self.has_written = whole.requests, whole.has_written
+        return await asyncio.shield(task)
 
     async def rewrite_all(self, chosen: Channel, tokens: list[str]) -> Channel:
         """Delete all channels of the provider and write them again, the chosen one last."""
@@ -159,8 +154,8 @@ class ChannelAccess:
         await self._write(_endpoints.UPDATE, tokens, identifiers[chosen.integration_id])
         try:
             await self._delete_provider()
-        except CallError as error:
-            if not error.may_have_applied:
+        except NovuError as error:
+            if isinstance(error, CallError) and not error.may_have_applied:
                 raise
             # it may have happened all the same, so everything is written again
         for channel in channels:

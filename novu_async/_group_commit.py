@@ -53,8 +53,10 @@ class Batch(Generic[R]):
         """Answer everybody who has no answer yet."""
         for member in self.members:
             if not member.done.done():
-                # one instance in many tasks would collect the tracebacks of all of them
-                member.done.set_exception(copy.copy(error))
+                # one instance in many tasks would collect the tracebacks of all of them; others
+                # than ours may not be made for copying
+                own = copy.copy(error) if isinstance(error, NovuError) else error
+                member.done.set_exception(own)
 
 
 def find_open(ordering: Ordering, line: Hashable, target: Hashable) -> Turn | None:

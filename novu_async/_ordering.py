@@ -16,12 +16,12 @@ class Turn:
     """A place in one subscriber's line; `async with turn` waits for it and leaves it at the end.
 
     The place is taken when the turn is made, so writes happen in the order of their calls. It is
-    left only when the last request has ended (`exchange`), also where its caller was cancelled, and
-    when the server has had time to end what nobody waits for any more (`aftermath`): the next write
-    would race with it.
+    left only when the last request has ended (`exchange`), or a `whole` verb that nobody may cut
+    off, also where its caller was cancelled; and when the server has had time to end what nobody
+    waits for any more (`aftermath`): the next write would race with it.
     """
 
-    __slots__ = ("_key", "_left", "_ordering", "aftermath", "exchange", "label", "waiter")
+    __slots__ = ("_key", "_left", "_ordering", "aftermath", "exchange", "label", "waiter", "whole")
 
     def __init__(self, ordering: "Ordering", key: Hashable, label: Any = None) -> None:
         self._ordering = ordering
@@ -29,6 +29,7 @@ class Turn:
         self.label = label
         self.exchange: asyncio.Task[Any] | None = None
         self.aftermath: asyncio.Task[Any] | None = None
+        self.whole: asyncio.Task[Any] | None = None
         self.waiter: asyncio.Future[None] | None = None
         self._left = False
         ordering._join(key, self)
@@ -50,7 +51,7 @@ class Turn:
     ) -> None:
         self._left = True
         exchange = self.exchange
-        if self.aftermath is None and (exchange is None or exchange.done()):
+        if self.aftermath is None and self.whole is None and (exchange is None or exchange.done()):
             self._ordering._next(self._key)
         else:
             self._leave_late()
@@ -60,7 +61,7 @@ class Turn:
         abandoned = self._ordering.abandoned
         if over is not None:
             abandoned.discard(over)
-        for task in (self.exchange, self.aftermath):
+        for task in (self.whole, self.exchange, self.aftermath):
             if task is not None and not task.done():
                 abandoned.add(task)
                 task.add_done_callback(self._leave_late)

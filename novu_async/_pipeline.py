@@ -17,9 +17,11 @@ from novu_async._ordering import Ordering, Turn
 from novu_async._pacing import Gate
 from novu_async._retry import RetryBudget, RetryConfig, is_retried, retry
 from novu_async._settings import Settings, is_plain_http, merge_headers
+from novu_async._shielding import finish
 from novu_async._transport import Transport
 from novu_async._wire import Reply, Request
 from novu_async.errors import (
+    APIConnectionError,
     APIError,
     APITimeoutError,
     CallError,
@@ -33,7 +35,13 @@ logger.addHandler(logging.NullHandler())
 
 
 _AFTERMATH_SECONDS = 5.0
-"""How long a server may work on a write that was given up and whose connection was closed."""
+"""How long the API may go on with a write that was too slow for us, or for a gateway."""
+
+_AFTER_DROP_SECONDS = 1.0
+"""How long it may go on with one whose connection was dropped, which says nothing of its speed."""
+
+_GATEWAY_GAVE_UP = frozenset({502, 504, 520, 524})
+"""The last two are Cloudflare's."""
 
 _GIVEN_UP = (RateLimitError, ServerError)
 """Errors that are no answer to the call, and so no refusal either."""
@@ -136,6 +144,8 @@ class Pipeline:
         With a `turn` the request is a write: cancelling the caller does not cut it off, because the
         server would go on with it all the same.
         """
+        if turn is not None and turn.aftermath is not None and not turn.aftermath.done():
+            await asyncio.wait({turn.aftermath})
         self._transport.check_usable()
         timeout = self.settings.timeout if options.timeout is None else options.timeout
         config = self.settings.retries if options.retries is ... else options.retries
@@ -229,9 +239,14 @@ class Pipeline:
             raise
 
     async def aclose(self) -> None:
-        """Cut off what is still under way and close the connections."""
+        """Cut off what is still under way and close the connections, also when cancelled."""
+        closing = asyncio.ensure_future(self._close())
+        await finish(closing)
+        await closing
+
+    async def _close(self) -> None:
         if self._indispensable:
-            await asyncio.wait(self._indispensable, timeout=self.settings.timeout)
+            await asyncio.wait(self._indispensable)
         self._transport.closed = True
         for gate in self._gates.values():
             gate.close()
@@ -246,7 +261,7 @@ class Pipeline:
     def keep(self, task: asyncio.Task[Any], *, to_its_end: bool = False) -> None:
         """Hold on to a task until it ends, or until the client is closed.
 
-        Closing waits for a task that must come `to_its_end`, as long as one attempt may take.
+        Closing waits for a task that must come `to_its_end`.
         """
         tasks = self._indispensable if to_its_end else self._unfinished
         tasks.add(task)
@@ -268,7 +283,6 @@ class Pipeline:
         except BaseException as failure:
             if isinstance(failure, CallError):
                 exchange.attempts += failure.attempts - 1
-                self._keep_turn_after(failure, exchange.turn)
             if paced:
                 gate.lost()
             self._log_attempt(exchange, None)
@@ -319,47 +333,53 @@ class Pipeline:
         # a task that fills a future costs less than asyncio.shield, and is cut off as little
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Reply] = loop.create_future()
-        turn.exchange = loop.create_task(self._fill(answer, exchange, timeout))
+        turn.exchange = loop.create_task(self._fill(answer, exchange, timeout, turn))
         return answer
 
     async def _send_here(self, exchange: Exchange, timeout: float, turn: Turn) -> Reply:
         """Send in the caller's task: a twentieth cheaper, and cut off where that is cancelled.
 
-        The server goes on with the request then, and nobody learns when it has ended: the
-        subscriber's turn is kept for a while.
+        The server goes on with the request then, and nobody learns when it has ended.
         """
         try:
-            return await self._transport.send(exchange.request, timeout, exchange.retries)
+            reply = await self._transport.send(exchange.request, timeout, exchange.retries)
         except asyncio.CancelledError:
-            self._keep_turn(turn)
+            self._keep_turn(turn, _AFTERMATH_SECONDS)
             raise
-
-    def _keep_turn_after(self, failure: Exception, turn: Turn | None) -> None:
-        if isinstance(failure, APITimeoutError) and failure.may_have_applied and turn is not None:
-            self._keep_turn(turn)
-
-    def _keep_turn(self, turn: Turn) -> None:
-        """Let no other write for the subscriber begin while the server may still do this one."""
-        if turn.aftermath is not None:
-            turn.aftermath.cancel()
-        turn.aftermath = asyncio.ensure_future(self.clock.sleep(_AFTERMATH_SECONDS))
+        except APIConnectionError as error:
+            self._keep_turn(turn, _seconds_after(error))
+            raise
+        if reply.status >= 500 or reply.attempts > 1:
+            self._keep_turn(turn, _seconds_after(reply))
+        return reply
 
     async def _fill(
-        self, answer: asyncio.Future[Reply], exchange: Exchange, timeout: float
+        self, answer: asyncio.Future[Reply], exchange: Exchange, timeout: float, turn: Turn
     ) -> None:
+        """Send in a task of its own; the caller may be gone when the answer comes."""
         try:
             reply = await self._transport.send(exchange.request, timeout, exchange.retries)
         except asyncio.CancelledError:
             answer.cancel()
             raise
-        except Exception as error:  # it belongs to the caller, if the caller is still there
+        except Exception as error:
+            self._keep_turn(turn, _seconds_after(error))
             if not answer.done():
                 answer.set_exception(error)
-            else:
-                self._keep_turn_after(error, exchange.turn)
         else:
+            if reply.status >= 500 or reply.attempts > 1:
+                self._keep_turn(turn, _seconds_after(reply))
             if not answer.done():
                 answer.set_result(reply)
+
+    def _keep_turn(self, turn: Turn, seconds: float) -> None:
+        """Let no other write for the subscriber begin while the API may go on with this one."""
+        if not seconds:
+            return
+        if turn.aftermath is not None:
+            turn.aftermath.cancel()
+        turn.aftermath = asyncio.ensure_future(self.clock.sleep(seconds))
+        self.keep(turn.aftermath)
 
     def _warn_of_plain_http(self, server_url: str) -> None:
         if is_plain_http(server_url):
@@ -386,6 +406,16 @@ class Pipeline:
             status or "no answer",
             extra=_extra(request.endpoint, status, novu_attempt=exchange.attempts),
         )
+
+
+def _seconds_after(outcome: Reply | Exception) -> float:
+    """Return for how long the API may go on with a write, by what came of sending it."""
+    if isinstance(outcome, Reply):
+        dropped = _AFTER_DROP_SECONDS if outcome.attempts > 1 else 0.0
+        return _AFTERMATH_SECONDS if outcome.status in _GATEWAY_GAVE_UP else dropped
+    if not (isinstance(outcome, APIConnectionError) and outcome.may_have_applied):
+        return 0.0
+    return _AFTERMATH_SECONDS if isinstance(outcome, APITimeoutError) else _AFTER_DROP_SECONDS
 
 
 def _stop_of(error: APIError | None) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 from novu_async._clock import Clock
+from novu_async._shielding import finish
 from novu_async.bulk.engine import Engine
 from novu_async.bulk.failures import write_failures
 from novu_async.bulk.figures import make_dry_run
@@ -265,10 +266,10 @@ async def _finish_or_stop(task: "asyncio.Task[None]", engines: list[Engine], gra
         for engine in engines:
             engine.stop()
         try:
-            await asyncio.wait({task}, timeout=grace)
+            await finish(task, timeout=grace)
         finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await finish(task)
         raise
 
 

@@ -142,9 +142,9 @@ async def test_no_secret_is_logged(
     ):
         local.faults.next(fault, times=2, retry_after=0)  # type: ignore[arg-type]
         credentials = novu.subscribers.credentials
-        for call in (credentials.append, credentials.update):
+        for user, call in (("u1", credentials.append), ("u2", credentials.update)):
             try:
-                await call("u1", BOTH)
+                await call(user, BOTH)
             except NovuError:
                 logging.getLogger("caller").exception("failed")
     assert_no_secret(caplog)

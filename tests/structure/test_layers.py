@@ -10,7 +10,16 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = (
     # facts and helpers
-    {"_version", "_secrets", "_mappings", "_clock", "_json", "_endpoints", "providers"},
+    {
+        "_version",
+        "_secrets",
+        "_mappings",
+        "_clock",
+        "_json",
+        "_endpoints",
+        "_shielding",
+        "providers",
+    },
     {"errors"},
     {"models"},
     # rules, each about one thing
@@ -34,7 +43,7 @@ LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 IMPORTERS = {
     "aiohttp": {"novu_async/_transport.py"},
-    "anyio": {"novu_sync/_bridge.py"},
+    "anyio": {"novu_sync/_bridge.py", "novu_async/_shielding.py"},
     "cattrs": {"novu_async/_converter.py"},
     "click": {"novu_async/cli/"},
     "duckdb": {"novu_async/bulk/_duckdb.py"},
