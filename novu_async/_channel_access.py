@@ -222,6 +222,7 @@ class ChannelAccess:
         """Read the channels; after a write, where its answer shows none."""
         self.requests += 1
         reply = await self.reader.subscriber(self.target.subscriber_id)
+        self.requests += reply.attempts - 1
         self.channels = parse_channels(reply.body, self.target.provider_id) or []
         return self.channels
 

@@ -142,16 +142,21 @@ class Reader:
         self, request: Request, is_readable: Callable[[Any], bool], options: Options
     ) -> tuple[Reply, Any]:
         """Ask until the answer can be read: one that is cut off says nothing of what there is."""
+        attempts = 0
         for _ in range(_MAX_UNREADABLE):
             reply = await self._pipeline.send(request, options)
+            attempts += reply.attempts
             data = _data_of(reply)
             if is_readable(data):
+                reply.attempts = attempts
                 return reply, data
             await self._pipeline.clock.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
-        raise _UnreadableError(
+        error = _UnreadableError(
             f"{_MAX_UNREADABLE} answers could not be read: cut off, or not the API's",
             request=request.info,
         )
+        error.attempts = attempts
+        raise error
 
 
 def _is_subscriber(data: object) -> bool:

@@ -62,7 +62,8 @@ class DeviceTokensResult:
     - `integration_id`: the API's id of the integration; None where the subscriber has no channel.
     - `duplicate_channels`: further elements for the same integration, left by earlier races;
       `repair` merges them.
-    - `requests`: how many requests it took; adds that travelled together share them.
+    - `requests`: how many requests it took; adds that travelled together share them, and all calls
+      of a client share the list of integrations, which is not counted.
     """
 
     device_tokens: tuple[str, ...] = field(default=(), repr=_shown)
