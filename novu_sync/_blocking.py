@@ -52,8 +52,6 @@ _AT_ONCE = 1000
 class Resource:
     """A group of blocking calls, over the group of the asynchronous client that `find` finds."""
 
-    __slots__ = ("_bridge", "_find")
-
     def __init__(self, bridge: "Bridge[AsyncNovu]", find: "Callable[[AsyncNovu], Any]") -> None:
         self._bridge = bridge
         self._find = find

@@ -42,7 +42,6 @@ def read_here(records: Any, at_once: int) -> tuple[Any, Feed[Any] | None]:
 
 
 class Bulk(Resource):
-    __slots__ = ()
     __doc__ = awaited.Bulk.__doc__
 
     register = blocking(awaited.Bulk.register, read=read_here)

@@ -24,8 +24,6 @@ __all__ = ["Novu", "RateLimit", "Subscribers"]
 class Subscribers(Resource):
     """`novu.subscribers`: what is kept for one subscriber."""
 
-    __slots__ = ("credentials", "device_tokens")
-
     def __init__(self, bridge: Bridge[awaited.Novu]) -> None:
         super().__init__(bridge, attrgetter("subscribers"))
         self.credentials = Credentials(bridge, attrgetter("subscribers.credentials"))

@@ -7,7 +7,6 @@ __all__ = ["Credentials"]
 
 
 class Credentials(Resource):
-    __slots__ = ()
     __doc__ = awaited.Credentials.__doc__
 
     update = blocking(awaited.Credentials.update)

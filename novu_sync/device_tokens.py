@@ -8,7 +8,6 @@ __all__ = ["DeviceTokens", "DeviceTokensResult"]
 
 
 class DeviceTokens(Resource):
-    __slots__ = ()
     __doc__ = awaited.DeviceTokens.__doc__
 
     add = blocking(awaited.DeviceTokens.add)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from unittest import mock
 
 import aiohttp
 import pytest
@@ -113,6 +114,20 @@ def test_two_hundred_threads(server: LocalNovu, client: Novu) -> None:
     with ThreadPoolExecutor(200) as pool:
         list(pool.map(add, range(400)))
     assert stored(server) == 400
+
+
+def test_a_method_can_be_replaced_on_one_client(client: Novu) -> None:
+    """As tests of a user's own code do with `mock.patch.object`; it is undone at the end."""
+    subscribers = client.subscribers
+    for group, method in (
+        (subscribers.credentials, "update"),
+        (subscribers.device_tokens, "add"),
+        (subscribers, "retrieve"),
+        (client.bulk, "register"),
+    ):
+        with mock.patch.object(group, method, return_value="faked"):
+            assert getattr(group, method)("user-1") == "faked"
+        assert getattr(group, method).__self__ is group
 
 
 def test_inside_a_running_loop(client: Novu) -> None:
