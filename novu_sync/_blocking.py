@@ -1,8 +1,8 @@
 """Blocking methods made of awaited ones: `update = blocking(async_credentials.Credentials.update)`.
 
 At run time each is a plain function, so that `help()`, `inspect.signature` and completion show the
-parameters, defaults and docstring of the awaited method. Type checkers see a descriptor that keeps
-them too. Neither holds where a method is overloaded or has type variables of its own.
+parameters, defaults and docstring of the awaited method. Type checkers keep them too, but not where
+a method is overloaded or has type variables of its own.
 """
 
 import inspect
@@ -20,13 +20,10 @@ from typing import (
     Any,
     Concatenate,
     ParamSpec,
-    Protocol,
-    Self,
     TypeVar,
     cast,
     get_args,
     get_origin,
-    overload,
 )
 
 from novu_sync._bridge import Bridge
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 P = ParamSpec("P")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 
@@ -57,18 +53,9 @@ class Resource:
         self._find = find
 
 
-class BlockingMethod(Protocol[P, R_co]):
-    """What a type checker sees: a method with the parameters `P` that returns `R_co`."""
-
-    @overload
-    def __get__(self, instance: None, owner: type[object], /) -> Self: ...
-    @overload
-    def __get__(self, instance: object, owner: type[object], /) -> Callable[P, R_co]: ...
-
-
 def blocking(
     method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]], *, read: Read | None = None
-) -> BlockingMethod[P, R]:
+) -> Callable[Concatenate[Any, P], R]:
     """Make the blocking form of a coroutine method.
 
     `read` makes a feed of the argument `records` where it is to be read in the caller's thread.
@@ -83,12 +70,12 @@ def blocking(
         return self._bridge.call(lambda core: method(find(core), *args, **kwargs), feed)
 
     signature = _imitate(call, method)
-    return cast("BlockingMethod[P, R]", call)
+    return call
 
 
 def blocking_iterator(
     method: Callable[Concatenate[A, P], AsyncIterator[T]], *, read: Read | None = None
-) -> BlockingMethod[P, Generator[T, None, None]]:
+) -> Callable[Concatenate[Any, P], Generator[T, None, None]]:
     """Make the blocking form of an asynchronous generator method: a generator.
 
     To leave it early, break out of the loop or `close()` it. `read` as in `blocking`, except that
@@ -104,7 +91,7 @@ def blocking_iterator(
         return self._bridge.iterate(lambda core: method(find(core), *args, **kwargs), feed)
 
     signature = _imitate(call, method)
-    return cast("BlockingMethod[P, Generator[T, None, None]]", call)
+    return call
 
 
 def blocking_function(

@@ -4,7 +4,7 @@ Lines that end in `# wrong` must be refused, all others accepted.
 """
 
 from collections.abc import Callable, Generator
-from typing import assert_type
+from typing import Protocol, assert_type
 
 import novu_async
 import novu_sync
@@ -65,6 +65,29 @@ class OwnNovu(Novu):
 
 
 assert_type(OwnNovu("key").__enter__(), OwnNovu)
+
+
+class Deletes(Protocol):
+    """What a user's code needs of a client, or of a fake in its place."""
+
+    def delete(self, subscriber_id: str, provider_id: str) -> object: ...
+
+
+class Upserts(Protocol):
+    """A method that no client has."""
+
+    def upsert(self, subscriber_id: str) -> object: ...
+
+
+class DeletesNumbers(Protocol):
+    """A method that takes another type than the client's."""
+
+    def delete(self, subscriber_id: int, provider_id: str) -> object: ...
+
+
+deletes: Deletes = novu.subscribers.credentials
+upserts: Upserts = novu.subscribers.credentials  # wrong
+numbers: DeletesNumbers = novu.subscribers.credentials  # wrong
 
 novu_sync.models.ErrorDto().status_code = 404
 novu_sync.errors.ErrorDto().status_code = "404"  # wrong
