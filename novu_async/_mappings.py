@@ -6,7 +6,9 @@ from typing import Any, Self, TypeVar
 
 V = TypeVar("V")
 
-_OPTIONAL = frozenset({"status_code", "timestamp", "path", "message", "ctx", "error_id", "errors"})
+_OPTIONAL = frozenset(
+    {"status_code", "timestamp", "path", "message", "ctx", "error_id", "errors", "value"}
+)
 _LEVELS = 3
 """The body, its `errors`, one field of them; what is deeper stays a plain dict."""
 
@@ -21,18 +23,31 @@ class ErrorDtoData(dict[str, Any]):
     @classmethod
     def of(cls, value: Mapping[str, Any], levels: int = _LEVELS) -> Self:
         """Make one of a dict, and of the dicts in it."""
-        return cls(
-            {
-                name: cls.of(item, levels - 1) if isinstance(item, dict) and levels > 1 else item
-                for name, item in value.items()
-            }
-        )
+        return cls({name: _read(item, levels - 1) for name, item in value.items()})
 
     def __getattr__(self, name: str) -> Any:
         key = re.sub("_([a-z])", lambda match: match[1].upper(), name)
         if key in self or name in _OPTIONAL:
             return self.get(key)
         raise AttributeError(f"the error has no {name!r}; it has {', '.join(self) or 'nothing'}")
+
+
+def _read(item: Any, levels: int) -> Any:
+    return ErrorDtoData.of(item, levels) if isinstance(item, dict) and levels else item
+
+
+class ValidationErrorDtoData(ErrorDtoData):
+    """The JSON object of a refused body; its `errors` are a mapping, whatever came."""
+
+    @property
+    def errors(self) -> Mapping[str, Any]:
+        """What is wrong, by field; messages that came in a list are under the key `general`."""
+        errors, messages = self.get("errors"), self.get("message")
+        if isinstance(errors, dict):
+            return errors
+        return ErrorDtoData.of(
+            {"general": {"messages": messages}} if isinstance(messages, list) else {}
+        )
 
 
 class HeaderDict(dict[str, V]):

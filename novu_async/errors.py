@@ -30,12 +30,12 @@ them holds a device token or a webhook URL: those are replaced by fingerprints.
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from novu_async._mappings import ErrorDtoData, HeaderDict
+from novu_async._mappings import ErrorDtoData, HeaderDict, ValidationErrorDtoData
 from novu_async._secrets import describe_tokens, fingerprint
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "ServerError",
     "SubscriberNotFoundError",
     "ValidationErrorDto",
+    "ValidationErrorDtoData",
 ]
 
 
@@ -174,6 +175,8 @@ class APIError(CallError):
     - `replayed`: True where the API repeated an error stored under the idempotency key.
     """
 
+    _data_class: ClassVar[type[ErrorDtoData]] = ErrorDtoData
+
     def __init__(
         self,
         message: str = "",
@@ -190,7 +193,7 @@ class APIError(CallError):
         self.status_code = status_code
         self.headers = HeaderDict({name.lower(): value for name, value in (headers or {}).items()})
         self.body = body
-        self.data = ErrorDtoData.of(data or {})
+        self.data = self._data_class.of(data or {})
         self.retry_after = retry_after
         self.replayed = False
 
@@ -275,23 +278,23 @@ class ValidationErrorDto(APIError):  # noqa: N818, the name in the API's contrac
     """422: the API refused the body.
 
     `errors` maps a field (or `general`) to `{"messages": [...], "value": ...}`; it is empty where
-    the API sent no such map.
+    the API sent neither such a map nor a list of messages.
     """
+
+    _data_class = ValidationErrorDtoData
+    data: ValidationErrorDtoData
 
     @property
     def errors(self) -> Mapping[str, Any]:
-        """What is wrong, by field."""
-        errors = self.data.get("errors")
-        return errors if isinstance(errors, dict) else {}
+        """What is wrong, by field: `data.errors`."""
+        return self.data.errors
 
 
 class LegacyValidationError(ValidationErrorDto, ErrorDto):
-    """400 with a list of messages: what servers before 2025 answer where newer ones answer 422."""
+    """400 with a list of messages: what servers before 2025 answer where newer ones answer 422.
 
-    @property
-    def errors(self) -> Mapping[str, Any]:
-        """What is wrong, under the one key `general`."""
-        return {"general": {"messages": self.data.get("message")}}
+    `errors` has them under the one key `general`.
+    """
 
 
 class IdempotencyKeyReusedError(ValidationErrorDto):

@@ -19,6 +19,7 @@ from novu_async.errors import (
     NoResponseError,
     NovuError,
     ValidationErrorDto,
+    ValidationErrorDtoData,
 )
 from novu_async.providers import (
     ChatOrPushProviderEnum,
@@ -45,6 +46,7 @@ __all__ = [
     "UpdateSubscriberChannelRequestDto",
     "UpdateSubscriberChannelRequestDtoProviderID",
     "ValidationErrorDto",
+    "ValidationErrorDtoData",
 ]
 
 

@@ -149,6 +149,22 @@ async def test_an_error_is_read_as_the_official_sdk_documents_it() -> None:
     assert refused.value.errors == errors
 
 
+@pytest.mark.parametrize("copied", [lambda e: e, lambda e: pickle.loads(pickle.dumps(e))])  # noqa: S301
+def test_a_handler_of_refused_bodies_works_whatever_came(copied: Any) -> None:
+    """`data.errors` is a mapping in what stands in for a 422 too, and `value` is optional."""
+    legacy = copied(errors.LegacyValidationError(data={"message": ["no provider", "no token"]}))
+    assert legacy.data.errors["general"].messages == ["no provider", "no token"]
+    assert legacy.data.errors["general"].value is None
+    assert legacy.errors == legacy.data.errors
+    reused = copied(errors.IdempotencyKeyReusedError(data={"message": "Request with key k"}))
+    assert reused.data.errors == reused.errors == {}
+    bare = copied(ValidationErrorDto(data={"errors": {"x": {"messages": ["m"]}, "errors": {}}}))
+    assert bare.data.errors["x"].value is None
+    assert bare.data.errors["errors"].errors is None
+    assert bare.errors == bare.data.errors == bare.data["errors"]
+    assert isinstance(bare.data, models.ValidationErrorDtoData)
+
+
 def test_data_that_is_nested_deeply_is_kept() -> None:
     """However deep an answer goes, making an error of it cannot fail."""
     deep: dict[str, Any] = {}
