@@ -12,6 +12,7 @@ from typing import Any
 
 from novu_async._converter import json_names
 from novu_async._endpoints import MAX_IDEMPOTENCY_KEY_CHARACTERS
+from novu_async._secrets import name_type
 from novu_async.errors import InvalidRequestError
 from novu_async.models import ChannelCredentials, UpdateSubscriberChannelRequestDto
 from novu_async.providers import is_push
@@ -35,7 +36,7 @@ def check_text(value: object, argument: str) -> str:
     into a path as it is, it would be its name.
     """
     if not isinstance(value, str):
-        raise InvalidRequestError(f"{argument} must be a text, not {_kind(value)}", argument)
+        raise InvalidRequestError(f"{argument} must be a text, not {name_type(value)}", argument)
     if not value.strip():
         raise InvalidRequestError(f"{argument} must not be empty", argument)
     _check_encodable(value, argument)
@@ -91,7 +92,7 @@ def check_device_tokens(value: object, argument: str = "device_tokens") -> list[
         isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable)
     ):
         raise InvalidRequestError(
-            f"{argument} must be a list of texts, not {_kind(value)}", argument
+            f"{argument} must be a list of texts, not {name_type(value)}", argument
         )
     tokens = list(value)
     for i, token in enumerate(tokens):
@@ -116,7 +117,7 @@ def check_idempotency_key(value: object) -> str:
 def check_header_value(value: object, name: str, argument: str) -> str:
     """Return a header value that is one line of printable ASCII characters and tabs."""
     if not isinstance(value, str):
-        raise InvalidRequestError(f"{name} must be a text, not {_kind(value)}", argument)
+        raise InvalidRequestError(f"{name} must be a text, not {name_type(value)}", argument)
     if not all(c == "\t" or " " <= c <= "~" for c in value):
         raise InvalidRequestError(
             f"{name} must be one line of ASCII characters, to be sent as a header", argument
@@ -166,7 +167,7 @@ def _check_credentials(value: object) -> ChannelCredentials:
             continue
         if not isinstance(text, str):
             raise InvalidRequestError(
-                f"credentials.{name} must be a text, not {_kind(text)}", f"credentials.{name}"
+                f"credentials.{name} must be a text, not {name_type(text)}", f"credentials.{name}"
             )
         _check_encodable(text, f"credentials.{name}")
         fields[name] = str.__str__(text)
@@ -182,7 +183,7 @@ def _read_fields(value: object, cls: type[Any], argument: str) -> dict[str, Any]
         return {name: getattr(value, name) for name in _FIELD_NAMES[cls].values()}
     if not isinstance(value, (dict, Mapping)):
         raise InvalidRequestError(
-            f"{argument} must be a dict or a {cls.__name__}, not {_kind(value)}", argument
+            f"{argument} must be a dict or a {cls.__name__}, not {name_type(value, cls)}", argument
         )
     known, fields = _FIELD_NAMES[cls], {}
     for key, item in value.items():
@@ -211,7 +212,3 @@ def _check_encodable(text: str, argument: str) -> None:
         raise InvalidRequestError(
             f"{argument} has half of a surrogate pair, which cannot be sent", argument
         ) from None
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"{type(value).__name__}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import Attribute, field, frozen
 from attrs.validators import and_, ge, in_, instance_of, optional
 
+from novu_async._secrets import name_type
 from novu_async.errors import (
     APIConnectionError,
     APIError,
@@ -90,7 +91,8 @@ class RetryConfig:
     @backoff.validator
     def _check_backoff(self, _: object, value: object) -> None:
         if self.strategy == "backoff" and not isinstance(value, BackoffStrategy):
-            raise TypeError(f"backoff must be a BackoffStrategy, not {type(value).__name__}")
+            kind = name_type(value, BackoffStrategy)
+            raise TypeError(f"backoff must be a BackoffStrategy, not {kind}")
 
     @property
     def resends(self) -> bool:

@@ -7,6 +7,20 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 
+def name_type(value: object, *wanted: type) -> str:
+    """Name the type of a value that is refused, which may itself be a secret.
+
+    A class that only has the name of a wanted one, such as the official SDK's, is told from it.
+    """
+    kind = type(value)
+    if value is None:
+        return "None"
+    if kind.__name__ not in {cls.__name__ for cls in wanted}:
+        return kind.__name__
+    or_dict = ", or pass .model_dump()" if hasattr(kind, "model_dump") else ""
+    return f"{kind.__module__}.{kind.__name__}: import it from novu_async{or_dict}"
+
+
 def refuse_copy(_: object) -> NoReturn:
     """Be the `__reduce__` of what holds the API key, so that neither pickle nor copy repeats it."""
     raise TypeError(

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from novu_async._checks import check_header_value
 from novu_async._retry import DEFAULT_RETRIES, RetryConfig
-from novu_async._secrets import refuse_copy
+from novu_async._secrets import name_type, refuse_copy
 from novu_async._version import __version__
 from novu_async.errors import ConfigurationError, InvalidRequestError
 from novu_async.observing import Observer
@@ -202,7 +202,7 @@ def check_retries(retries: RetryConfig | None) -> RetryConfig | None:
     """Refuse what is no RetryConfig before it is needed, which is when a call has failed."""
     if not isinstance(retries, RetryConfig | None):
         raise ConfigurationError(
-            f"retries must be a RetryConfig or None, not {type(retries).__name__}"
+            f"retries must be a RetryConfig or None, not {name_type(retries, RetryConfig)}"
         )
     return retries
 

@@ -13,6 +13,8 @@ from novu_async import (
     ChannelCredentials,
     InvalidRequestError,
     Novu,
+    NovuError,
+    RetryConfig,
     UpdateSubscriberChannelRequestDto,
     UpdateSubscriberChannelRequestDtoProviderID,
 )
@@ -367,6 +369,38 @@ def test_header_values_that_do_not(value: object) -> None:
     """Nothing that could end a header, or that no header can hold, gets into one."""
     with pytest.raises(InvalidRequestError, match="h must be"):
         check_header_value(value, "h", "h")
+
+
+class Official:
+    """A class of the official SDK: not ours, whatever its name."""
+
+    def model_dump(self) -> dict[str, Any]:
+        """Give its fields, as pydantic does."""
+        return {}
+
+
+def official(name: str) -> Any:
+    """Make an object of a class that only has the name of one of ours."""
+    return type(name, (Official,), {"__module__": "novu_py.models"})()
+
+
+@pytest.mark.parametrize(
+    ("refuse", "name"),
+    [
+        (check_request, "UpdateSubscriberChannelRequestDto"),
+        (lambda o: check_request({**GOOD, "credentials": o}), "ChannelCredentials"),
+        (lambda o: Novu("key", retries=o), "RetryConfig"),
+        (lambda o: RetryConfig("backoff", o), "BackoffStrategy"),
+    ],
+)
+def test_an_object_of_another_sdk_is_told_from_ours_of_that_name(refuse: Any, name: str) -> None:
+    """The message says where it is from and what to give instead of it."""
+    with pytest.raises(
+        (NovuError, TypeError),
+        match=rf"be an? .*{name}.*, not novu_py\.models\.{name}: "
+        r"import it from novu_async, or pass \.model_dump\(\)",
+    ):
+        refuse(official(name))
 
 
 def test_an_identifier_may_be_left_out() -> None:
