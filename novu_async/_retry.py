@@ -4,19 +4,22 @@ A call that succeeds at once never comes here. Each failed call gets a tenacity 
 own, because one that is shared between tasks mixes up their errors.
 """
 
+import math
 import random
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import Attribute, field, frozen
-from attrs.validators import and_, ge, in_, instance_of, optional
+from attrs.validators import optional
 
-from novu_async._secrets import name_type
+from novu_async._secrets import name_type, show_number
 from novu_async.errors import (
     APIConnectionError,
     APIError,
     APITimeoutError,
     CallError,
+    InvalidRetryConfigError,
     ReplyTooLargeError,
 )
 
@@ -35,8 +38,24 @@ _TOO_MANY = 429
 
 def _not_negative(_: object, attribute: "Attribute[float]", value: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not value >= 0:
-        raise ValueError(f"{attribute.name} must be a number from 0, not {value!r}")
+    if not is_number or not (0 <= value <= sys.float_info.max or value == math.inf):
+        raise InvalidRetryConfigError(
+            f"{attribute.name} must be a number from 0, not {show_number(value)}"
+        )
+
+
+def _optional_count(_: object, attribute: "Attribute[int | None]", value: Any) -> None:
+    if value is not None and (type(value) is not int or value < 1):
+        raise InvalidRetryConfigError(
+            f"{attribute.name} must be a whole number above zero or None, not {show_number(value)}"
+        )
+
+
+def _strategy(_: object, attribute: "Attribute[str]", value: object) -> None:
+    if value not in ("backoff", "none"):
+        raise InvalidRetryConfigError(
+            f"{attribute.name} must be 'backoff' or 'none', not {value!r}"
+        )
 
 
 @frozen
@@ -48,6 +67,8 @@ class BackoffStrategy:
     Retry-After of the server wins over both. A call gives up when the next wait would end more
     than `max_elapsed_time` after it was first sent; what it waits before that, behind other writes
     for its subscriber and for the rate limit, does not count.
+
+    Raises InvalidRetryConfigError, which is a ConfigurationError and a ValueError.
     """
 
     initial_interval: float = field(validator=_not_negative)
@@ -57,8 +78,14 @@ class BackoffStrategy:
     jitter_ms: float | None = field(default=None, validator=optional(_not_negative))
 
 
-def _as_codes(codes: Iterable[object] | str | None) -> list[str] | None:
-    return [str(code) for code in ([codes] if isinstance(codes, str) else codes or ())] or None
+def _as_codes(codes: Iterable[object] | str | int | None) -> list[str] | None:
+    codes = [codes] if isinstance(codes, str | int) else codes or ()
+    if not isinstance(codes, Iterable):
+        raise InvalidRetryConfigError(
+            "status_codes_override must be a list of statuses such as ['429', '5XX'], not "
+            f"{name_type(codes)}"
+        )
+    return [str(code) for code in codes] or None
 
 
 @frozen
@@ -78,21 +105,22 @@ class RetryConfig:
 
     In an outage one client makes at most one retry for each call and a hundred more in all, until
     calls succeed again.
+
+    Raises InvalidRetryConfigError, which is a ConfigurationError and a ValueError.
     """
 
-    strategy: str = field(validator=in_(("backoff", "none")))
+    strategy: str = field(validator=_strategy)
     backoff: BackoffStrategy = field()
     retry_connection_errors: bool = True
     status_codes_override: list[str] | None = field(default=None, converter=_as_codes)
-    max_attempts: int | None = field(
-        default=None, validator=optional(and_(instance_of(int), ge(1)))
-    )
+    max_attempts: int | None = field(default=None, validator=_optional_count)
 
     @backoff.validator
     def _check_backoff(self, _: object, value: object) -> None:
         if self.strategy == "backoff" and not isinstance(value, BackoffStrategy):
-            kind = name_type(value, BackoffStrategy)
-            raise TypeError(f"backoff must be a BackoffStrategy, not {kind}")
+            raise InvalidRetryConfigError(
+                f"backoff must be a BackoffStrategy, not {name_type(value, BackoffStrategy)}"
+            )
 
     @property
     def resends(self) -> bool:

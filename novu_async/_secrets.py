@@ -3,6 +3,7 @@
 import hashlib
 import html
 import json
+import sys
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -19,6 +20,12 @@ def name_type(value: object, *wanted: type) -> str:
         return kind.__name__
     or_dict = ", or pass .model_dump()" if hasattr(kind, "model_dump") else ""
     return f"{kind.__module__}.{kind.__name__}: import it from novu_async{or_dict}"
+
+
+def show_number(value: object) -> str:
+    """Show a number that is refused, where Python would not write one of thousands of digits."""
+    is_huge = isinstance(value, int) and abs(value) > sys.float_info.max
+    return "one of hundreds of digits" if is_huge else repr(value)
 
 
 def refuse_copy(_: object) -> NoReturn:

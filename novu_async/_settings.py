@@ -1,9 +1,9 @@
 """The settings of one client, from arguments and the environment, in one function."""
 
-import math
 import os
 import re
 import ssl as ssl_module
+import sys
 from collections.abc import Callable, Mapping
 from types import EllipsisType
 from typing import Any, ParamSpec, TypeVar
@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from novu_async._checks import check_header_value
 from novu_async._retry import DEFAULT_RETRIES, RetryConfig
-from novu_async._secrets import name_type, refuse_copy
+from novu_async._secrets import name_type, refuse_copy, show_number
 from novu_async._version import __version__
 from novu_async.errors import ConfigurationError, InvalidRequestError
 from novu_async.observing import Observer
@@ -286,12 +286,15 @@ def _find_proxy(url: str) -> str | None:
 
 
 def _check_positive(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ConfigurationError(f"{name} must be a number above zero, not {value!r}")
+    most = sys.float_info.max
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+        raise ConfigurationError(f"{name} must be a number above zero, not {show_number(value)}")
     return value
 
 
 def _check_count(value: object, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} must be a whole number above zero, not {value!r}")
+        raise ConfigurationError(
+            f"{name} must be a whole number above zero, not {show_number(value)}"
+        )
     return value

@@ -2,7 +2,8 @@
 
     NovuError
     ├── ConfigurationError            no key, a bad server_url, a client used where it cannot work
-    │   └── ClientClosedError         the client was closed before the call
+    │   ├── ClientClosedError         the client was closed before the call
+    │   └── InvalidRetryConfigError   a RetryConfig that cannot work     (also a ValueError)
     ├── InvalidRequestError           refused before anything was sent   (also a ValueError)
     ├── APIConnectionError            no answer, or half of one
     │   ├── APITimeoutError           no answer in time                  (also a TimeoutError)
@@ -54,6 +55,7 @@ __all__ = [
     "IdempotencyKeyReusedError",
     "IntegrationNotFoundError",
     "InvalidRequestError",
+    "InvalidRetryConfigError",
     "LegacyValidationError",
     "NoResponseError",
     "NovuError",
@@ -103,6 +105,10 @@ class ConfigurationError(NovuError):
 
 class ClientClosedError(ConfigurationError):
     """The client was used after `aclose()` or `close()`."""
+
+
+class InvalidRetryConfigError(ConfigurationError, ValueError):
+    """The arguments of a RetryConfig or a BackoffStrategy were refused."""
 
 
 class InvalidRequestError(NovuError, ValueError):

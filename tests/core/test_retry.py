@@ -1,6 +1,7 @@
 """Which failures are sent again, when, and when a call gives up; in fake time throughout."""
 
 import asyncio
+import math
 from typing import Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from novu_async import (
     APIError,
     APITimeoutError,
     BackoffStrategy,
+    ConfigurationError,
     ConflictError,
     InvalidRequestError,
     RateLimitError,
@@ -463,18 +465,34 @@ def test_a_negative_jitter_is_refused() -> None:
         BackoffStrategy(1, 1, 1, 1, jitter_ms=-1)
 
 
+WRONG_SETTINGS: list[tuple[Any, str]] = [
+    (
+        lambda: RetryConfig("Backoff", BACKOFF),
+        "strategy must be 'backoff' or 'none', not 'Backoff'",
+    ),
+    (lambda: backoff(backoff=None), "backoff must be a BackoffStrategy, not None"),
+    (lambda: backoff(max_attempts=0), "max_attempts must be a whole number .* or None, not 0"),
+    (lambda: backoff(max_attempts="3"), "above zero or None, not '3'"),
+    (lambda: backoff(max_attempts=True), "above zero or None, not True"),
+    (lambda: backoff(status_codes_override=5.5), "must be a list of statuses .*, not float"),
+    (lambda: BackoffStrategy(-1, 1, 1, 1), "initial_interval must be a number from 0, not -1"),
+    (lambda: BackoffStrategy(1, cast("Any", "1"), 1, 1), "max_interval must be .*, not '1'"),
+    (lambda: BackoffStrategy(1, 1, math.nan, 1), "exponent must be a number from 0, not nan"),
+    (lambda: BackoffStrategy(1, 1, 1, cast("Any", None)), "max_elapsed_time must be .*, not None"),
+    (lambda: BackoffStrategy(10**400, 1, 1, 1), "from 0, not one of hundreds of digits"),
+    (lambda: BackoffStrategy(1, 1, 1, 10**5000), "from 0, not one of hundreds of digits"),
+]
+
+
 def test_settings_that_cannot_work_are_refused_where_they_are_written() -> None:
-    """Not when a call fails; a single code need not be in a list."""
-    for wrong in ((-1, 1, 1, 1), (1, "1", 1, 1), (1, 1, float("nan"), 1), (1, 1, 1, None)):
-        with pytest.raises(ValueError, match="must be a number from 0"):
-            BackoffStrategy(*wrong)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="must be a BackoffStrategy"):
-        RetryConfig("backoff", None)  # type: ignore[arg-type]
-    for attempts in (0, "3"):
-        with pytest.raises((TypeError, ValueError), match="max_attempts"):
-            backoff(max_attempts=attempts)
+    """Not when a call fails, and in one sentence; a single code need not be in a list."""
+    for make, message in WRONG_SETTINGS:
+        with pytest.raises(ConfigurationError, match=f"{message}$") as caught:
+            make()
+        assert isinstance(caught.value, ValueError)
     assert RetryConfig("none", None).backoff is None  # type: ignore[arg-type]
     assert backoff(status_codes_override="5XX").status_codes_override == ["5XX"]
+    assert backoff(status_codes_override=503).status_codes_override == ["503"]
 
 
 async def test_the_answer_of_a_retry_is_the_answer() -> None:
