@@ -4,9 +4,8 @@ Device tokens and webhook URLs show up in a repr as fingerprints only. The error
 too, because callers of the official SDK look for them in `models`.
 """
 
-from collections.abc import Callable, Mapping
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 from attrs import define, field
 
@@ -134,16 +133,22 @@ class SubscriberResponseDto:
 class _Response:
     """What every call returns: the headers, and whether the answer was a stored one."""
 
-    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
-        self._headers = headers or {}
+    # no __dict__: tools that show the variables of an object would show tokens
+    __slots__ = ("__weakref__", "_came", "_headers")
 
-    @cached_property
+    def __init__(self, headers: Mapping[str, str | Sequence[str]] | None = None) -> None:
+        self._came = headers or {}
+        self._headers: HeaderDict[list[str]] | None = None
+
+    @property
     def headers(self) -> HeaderDict[list[str]]:
         """The headers of the answer, each with all its values in order; by a name in any case."""
-        collected: HeaderDict[list[str]] = HeaderDict()
-        for name, value in self._headers.items():
-            collected.setdefault(name.lower(), []).append(value)
-        return collected
+        if self._headers is None:
+            self._headers = HeaderDict()
+            for name, value in self._came.items():
+                values = [value] if isinstance(value, str) else value
+                self._headers.setdefault(name.lower(), []).extend(values)
+        return self._headers
 
     @property
     def replayed(self) -> bool:
@@ -151,36 +156,59 @@ class _Response:
         written, and the answer may be about another subscriber (the API ignores the path)."""
         return "true" in self.headers.get("idempotency-replay", [])
 
-    def __getstate__(self) -> dict[str, Any]:
+    def _value(self) -> tuple[Any, ...]:
+        return (self.headers,)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Response) or type(other) is not type(self):
+            return NotImplemented
+        return self._value() == other._value()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getstate__(self) -> tuple[Any, dict[str, Any]]:
+        own, slots = cast("Any", super()).__getstate__()
         # what came with the answer may be a view that cannot be pickled
-        return {**self.__dict__, "_headers": {}, "headers": self.headers}
+        return own, {**slots, "_came": {}, "_headers": self.headers}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
 class _SubscriberResponse(_Response):
-    """The answer of update and append; `result` is decoded when it is first read."""
+    """The answer of update and append; `result` is decoded when it is first read.
+
+    For a fake give `result`, and `headers` where they matter.
+    """
+
+    __slots__ = ("_decode", "_result", "body")
 
     def __init__(
         self,
         body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | Sequence[str]] | None = None,
         *,
-        decode: Callable[[bytes], SubscriberResponseDto],
+        decode: Callable[[bytes], SubscriberResponseDto] | None = None,
+        result: SubscriberResponseDto | None = None,
     ) -> None:
         super().__init__(headers)
         self.body = body
         self._decode = decode
+        self._result = result
 
-    @cached_property
+    @property
     def result(self) -> SubscriberResponseDto:
         """The subscriber after the write.
 
         Never raises: a field of an unexpected type is kept as it came, and an answer that cannot be
         read at all gives a subscriber with empty fields (`body` has the bytes).
         """
-        return self._decode(self.body)
+        if self._result is None:
+            self._result = self._decode(self.body) if self._decode else SubscriberResponseDto()
+        return self._result
+
+    def _value(self) -> tuple[Any, ...]:
+        return self.headers, self.body, self.result
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(result={self.result!r})"
@@ -189,13 +217,19 @@ class _SubscriberResponse(_Response):
 class SubscribersControllerUpdateSubscriberChannelResponse(_SubscriberResponse):
     """The answer of `credentials.update`."""
 
+    __slots__ = ()
+
 
 class SubscribersControllerModifySubscriberChannelResponse(_SubscriberResponse):
     """The answer of `credentials.append`."""
 
+    __slots__ = ()
+
 
 class SubscribersControllerDeleteSubscriberCredentialsResponse(_Response):
     """The answer of `credentials.delete`: status 204, no content."""
+
+    __slots__ = ()
 
 
 # The names of the same three classes in the contract since 2025.

@@ -1,12 +1,14 @@
 """Requests and answers as models: nothing is lost, nothing raises, no token is shown."""
 
+import copy
 import importlib.util
 import json
+import pickle
 import sys
 from typing import Any
 
 import pytest
-from core_doubles import TOKEN, WEBHOOK, reply
+from core_doubles import STORED, TOKEN, WEBHOOK, reply
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -213,6 +215,37 @@ def test_the_headers_of_an_answer_keep_every_value() -> None:
     assert response.headers["Vary"] == ["a", "b"]
     assert response.replayed is True
     assert models.SubscribersControllerDeleteSubscriberCredentialsResponse().replayed is False
+
+
+def test_an_answer_can_be_made_for_a_fake() -> None:
+    """By its result and headers, and it is equal to another one of the same value."""
+    cls = models.SubscribersControllerModifySubscriberChannelResponse
+    fake = cls(headers={"X-A": ["1", "2"]}, result=SubscriberResponseDto(subscriber_id="u1"))
+    assert fake.result.subscriber_id == "u1"
+    assert fake.headers["x-a"] == ["1", "2"]
+    same = cls(headers={"x-a": ["1", "2"]}, result=SubscriberResponseDto(subscriber_id="u1"))
+    assert fake == same
+    assert fake != cls(headers={"x-a": ["1", "2"]}, result=SubscriberResponseDto())
+    assert fake != cls(result=SubscriberResponseDto(subscriber_id="u1"))
+    other = models.SubscribersControllerUpdateSubscriberChannelResponse
+    assert fake != other(headers={"X-A": ["1", "2"]}, result=fake.result)
+    assert cls().result == SubscriberResponseDto()
+    deleted = models.SubscribersControllerDeleteSubscriberCredentialsResponse
+    assert deleted({"X-A": ["1"]}) == deleted({"x-a": "1"}) != deleted()
+
+
+@pytest.mark.parametrize("through", [lambda r: pickle.loads(pickle.dumps(r)), copy.deepcopy])  # noqa: S301
+def test_an_answer_survives_pickling_and_copying(through: Any) -> None:
+    """Whether it has been read or not; `vars` does not show what it is made of."""
+    headers = reply(Vary="a", ETag="e").headers
+    cls = models.SubscribersControllerUpdateSubscriberChannelResponse
+    answer = cls(STORED, headers, decode=parse_subscriber)
+    again = through(answer)
+    assert again == answer
+    assert (again.headers, again.body) == ({"vary": ["a"], "etag": ["e"]}, STORED)
+    assert through(again).result.subscriber_id == "u1"
+    with pytest.raises(TypeError):
+        vars(answer)
 
 
 @pytest.mark.anyio
