@@ -30,6 +30,9 @@ _RESERVED_HEADERS = frozenset(
 )
 
 
+Key = str | Callable[[], str | None] | None
+"""The API key as callers may give it: a text, or a function that returns it."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -60,7 +63,7 @@ class Settings:
 
 def make_settings(
     *,
-    api_key: str | Callable[[], str | None] | None,
+    api_key: Key,
     server: str | None,
     server_idx: int | None,
     server_url: str | None,
@@ -193,7 +196,10 @@ def check_headers(
                 "a header name has characters that HTTP does not allow", argument
             )
         if name.lower() in _RESERVED_HEADERS:
-            raise InvalidRequestError(f"the header {name} is made by the client itself", argument)
+            way = "; use idempotency_key=" if name.lower() == "idempotency-key" else ""
+            raise InvalidRequestError(
+                f"the header {name} is made by the client itself{way}", argument
+            )
         checked[name] = check_header_value(value, f"header {name}", argument)
     return checked
 
@@ -241,7 +247,14 @@ def _is_token(name: str) -> bool:
     return name.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
 
 
-def _find_key(api_key: str | Callable[[], str | None] | None, environ: Mapping[str, str]) -> str:
+def choose_key(api_key: Key, secret_key: Key) -> Key:
+    """Return the key that was given, under either name of the argument."""
+    if api_key and secret_key and api_key != secret_key:
+        raise ConfigurationError("give api_key or secret_key, not two different keys")
+    return api_key or secret_key
+
+
+def _find_key(api_key: Key, environ: Mapping[str, str]) -> str:
     given = api_key() if callable(api_key) else api_key
     found = given or next((environ[name] for name in _KEY_VARIABLES if environ.get(name)), None)
     if not found:

@@ -44,6 +44,8 @@ _MAX_KEPT_BODY = 10_000
 _MAX_ERROR_BODY = 2 * MAX_BODY_BYTES
 """An error of the API echoes a request at most; what is longer was written by something else."""
 
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
 _is_unreserved = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 
 
@@ -261,7 +263,7 @@ def _message(status: int, data: Mapping[str, Any], reply: Reply) -> str:
     if texts := _texts(message):
         return ": ".join(filter(None, ["; ".join(texts), _validation_messages(data)]))
     kind = reply.headers.get("content-type", "").partition(";")[0] or "no content type"
-    if 300 <= status < 400:
+    if status in _REDIRECTS:
         return "the server redirects, which would leak the key; set server_url to where the API is"
     what = f"an answer that is not the API's ({kind}, {len(reply.body)} bytes)"
     try:

@@ -17,10 +17,11 @@ from novu_async._pipeline import Pipeline
 from novu_async._reading import Reader
 from novu_async._retry import RetryConfig
 from novu_async._secrets import refuse_copy
-from novu_async._settings import make_settings
+from novu_async._settings import choose_key, make_settings
 from novu_async._transport import ClientSession, Transport
 from novu_async.credentials import Credentials
 from novu_async.device_tokens import DeviceTokens
+from novu_async.errors import ConfigurationError
 from novu_async.models import SubscriberResponseDto
 from novu_async.observing import Observer
 
@@ -121,7 +122,7 @@ class Novu:
         retry_config: RetryConfig | EllipsisType | None = ...,
     ) -> None:
         settings = make_settings(
-            api_key=api_key or secret_key,
+            api_key=choose_key(api_key, secret_key),
             server=server,
             server_url=server_url,
             timeout=timeout,
@@ -173,6 +174,16 @@ class Novu:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    if not TYPE_CHECKING:  # checkers refuse a `with` that is not there
+
+        def __enter__(self):
+            raise ConfigurationError(
+                "novu_async.Novu needs `async with`; in blocking code use novu_sync.Novu"
+            )
+
+        def __exit__(self, *_):
+            """Be there, so that `with` comes to `__enter__`."""
 
     __reduce__ = refuse_copy
 

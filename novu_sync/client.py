@@ -83,6 +83,14 @@ class Novu:
     ) -> None:
         self.close()
 
+    if not TYPE_CHECKING:  # checkers refuse an `async with` that is not there
+
+        def __aenter__(self):
+            raise ConfigurationError("novu_sync.Novu needs `with`; to await it use novu_async.Novu")
+
+        def __aexit__(self, *_):
+            """Be there, so that `async with` comes to `__aenter__`."""
+
     __reduce__ = refuse_copy
 
     def __repr__(self) -> str:

@@ -341,7 +341,10 @@ async def test_nothing_is_sent_for_a_call_that_is_refused(local: LocalNovu, novu
         ({"http_headers": {"X-A": "a\r\nX-B: b"}}, "header X-A"),
         ({"http_headers": {"X A": "a"}}, "header name"),
         ({"http_headers": {"Authorization": "ApiKey other"}}, "made by the client itself"),
-        ({"http_headers": {"idempotency-key": "k"}}, "made by the client itself"),
+        (
+            {"http_headers": {"idempotency-key": "k"}},
+            "made by the client itself; use idempotency_key=",
+        ),
         ({"http_headers": [("X-A", "a")]}, "http_headers must be a dict"),
         ({"retries": "none"}, "retries must be a RetryConfig"),
     ]

@@ -183,7 +183,9 @@ def test_the_other_name_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOVU_API_KEY", "k1")
     monkeypatch.setenv("NOVU_SERVER_URL", "http://h/pre")
     assert Novu(secret_key="k2")._pipeline.settings.api_key == "k2"
-    assert Novu("k3", secret_key="k2")._pipeline.settings.api_key == "k3"
+    assert Novu("k2", secret_key="k2")._pipeline.settings.api_key == "k2"
+    with pytest.raises(ConfigurationError, match="not two different keys"):
+        Novu("k3", secret_key="k2")
     assert Novu()._pipeline.settings.api_key == "k1"
     assert repr(Novu()) == "<Novu http://h/pre>"
 

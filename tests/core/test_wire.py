@@ -121,7 +121,7 @@ SAME_CAUSE_SAME_CLASS: list[tuple[str, int, Any, type[APIError], str]] = [
     ("a status nobody knows", 499, b"", APIError, "Status 499"),
     ("a status out of range", 999, b"", ServerError, "Status 999"),
     ("a redirect", 308, b"", APIError, "the server redirects"),
-    ("not modified", 304, b"", APIError, "the server redirects"),
+    ("not modified", 304, b"", APIError, "Not Modified: an answer"),
     ("HTML with 200", 200, b"<html>please log in</html>", APIError, "OK: an answer that is not"),
     ("text with 200", 200, b"OK", APIError, "OK: an answer that is not"),
     ("a list with 200", 200, b"[]", APIError, "OK: an answer that is not"),

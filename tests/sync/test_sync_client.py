@@ -18,6 +18,7 @@ from unittest import mock
 import aiohttp
 import pytest
 
+import novu_async
 import novu_sync
 from novu_sync import BackoffStrategy, Novu, RetryConfig, errors
 from novu_sync.bulk import DeviceToken
@@ -128,6 +129,21 @@ def test_a_method_can_be_replaced_on_one_client(client: Novu) -> None:
         with mock.patch.object(group, method, return_value="faked"):
             assert getattr(group, method)("user-1") == "faked"
         assert getattr(group, method).__self__ is group
+
+
+def test_the_other_kind_of_with_names_the_way_out() -> None:
+    """`with` for the awaited client and `async with` for the blocking one say what to write."""
+    awaited: Any = novu_async.Novu(api_key="key")
+    blocking: Any = Novu(api_key="key")
+    with pytest.raises(errors.ConfigurationError, match=r"needs `async with`.*novu_sync"), awaited:
+        pass
+
+    async def enter() -> None:
+        async with blocking:
+            pass
+
+    with pytest.raises(errors.ConfigurationError, match=r"needs `with`.*novu_async"):
+        asyncio.run(enter())
 
 
 def test_inside_a_running_loop(client: Novu) -> None:

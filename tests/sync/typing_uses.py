@@ -60,6 +60,16 @@ novu.aclose()  # wrong
 novu_sync.Nuvo()  # wrong
 
 
+with novu_async.Novu("key"):  # wrong
+    pass
+
+
+async def enter() -> None:
+    """Enter a blocking client in the wrong way."""
+    async with Novu("key"):  # wrong
+        pass
+
+
 class OwnNovu(Novu):
     """A client of a user's own class."""
 
