@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import inspect
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, cast
 
 from novu_async.testing import _json_text
 from novu_async.testing._answers import Answer, Era
@@ -36,6 +37,24 @@ from novu_async.testing.requests import RecordedRequest, RequestLog
 
 DEFAULT_API_KEY: Final = "local-novu-api-key"
 _DEBUG: Final = "/__local/"
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _with_parameters_of(
+    init: Callable[Concatenate[Any, P], None],
+) -> Callable[[Callable[..., R]], Callable[Concatenate[Any, P], R]]:
+    """Give a method the parameters of another one, for type checkers and for completion."""
+
+    def decorate(method: Callable[..., R]) -> Callable[Concatenate[Any, P], R]:
+        returned = inspect.signature(method).return_annotation
+        shown = inspect.signature(init).replace(return_annotation=returned)
+        cast("Any", method).__signature__ = shown
+        return method
+
+    return decorate
 
 
 class LocalNovu:
@@ -150,6 +169,7 @@ class LocalNovu:
         await self.aclose()
 
     @classmethod
+    @_with_parameters_of(__init__)
     def in_thread(cls, **options: Any) -> AbstractContextManager["LocalNovu"]:
         """Run one in a thread of its own, for tests that are not async.
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import http.client
+import inspect
 import json
 import socket
 import threading
@@ -120,6 +121,13 @@ def test_it_runs_in_a_thread_for_plain_code() -> None:
         local.reset()
         assert local.subscribers == {}
     assert threading.active_count() == before
+
+
+def test_in_thread_shows_the_options_of_the_server() -> None:
+    """Completion and `help()` have every parameter with its default."""
+    shown = inspect.signature(LocalNovu.in_thread).parameters
+    assert shown == inspect.signature(LocalNovu).parameters
+    assert "in a thread of its own" in (LocalNovu.in_thread.__doc__ or "")
 
 
 def test_a_taken_port_is_an_error_in_a_thread_too() -> None:

@@ -4,6 +4,7 @@ Lines that end in `# wrong` must be refused, all others accepted.
 """
 
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from typing import Protocol, assert_type
 
 import novu_async
@@ -11,6 +12,7 @@ import novu_sync
 import novu_sync as novu_py
 from novu_sync import Novu, models
 from novu_sync.bulk import Outcome, Report
+from novu_sync.testing import LocalNovu
 from novu_sync.utils import BackoffStrategy, RetryConfig
 
 with Novu(api_key="key") as novu:
@@ -98,6 +100,10 @@ class DeletesNumbers(Protocol):
 deletes: Deletes = novu.subscribers.credentials
 upserts: Upserts = novu.subscribers.credentials  # wrong
 numbers: DeletesNumbers = novu.subscribers.credentials  # wrong
+
+assert_type(LocalNovu.in_thread(era="2024"), AbstractContextManager[LocalNovu])
+LocalNovu.in_thread(era="2025")  # wrong
+LocalNovu.in_thread(rate_limt=5)  # wrong
 
 novu_sync.models.ErrorDto().status_code = 404
 novu_sync.errors.ErrorDto().status_code = "404"  # wrong
