@@ -29,6 +29,13 @@ _FIELD_NAMES = {
 }
 
 
+_WHITE_SPACE = (
+    " \t\n\v\f\r\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+"""What `str.strip` removes, and the byte order mark, which the API's own `trim()` removes too."""
+
+
 def check_text(value: object, argument: str) -> str:
     """Return a text that is not blank and can be encoded as UTF-8.
 
@@ -37,7 +44,7 @@ def check_text(value: object, argument: str) -> str:
     """
     if not isinstance(value, str):
         raise InvalidRequestError(f"{argument} must be a text, not {name_type(value)}", argument)
-    if not value.strip():
+    if not value.strip(_WHITE_SPACE):
         raise InvalidRequestError(f"{argument} must not be empty", argument)
     _check_encodable(value, argument)
     return str.__str__(value)
@@ -61,7 +68,7 @@ def check_new_subscriber_id(value: object, argument: str = "subscriber_id") -> s
     """Return an id that a subscriber can be created with: the API leaves out white space around it,
     and would create another subscriber."""
     text = check_subscriber_id(value, argument)
-    if text != text.strip():
+    if text != text.strip(_WHITE_SPACE):
         raise InvalidRequestError(
             f"{argument} must not have white space around it where a subscriber is created",
             argument,

@@ -17,6 +17,12 @@ from novu_async.testing._store import PROFILE_FIELDS, Document, Integration, Sto
 
 _PROFILE_FIELDS_2024: Final = tuple(name for name in PROFILE_FIELDS if name != "timezone")
 
+_WHITE_SPACE: Final = (
+    " \t\n\v\f\r\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+"""What JavaScript's `trim()` removes: the byte order mark too, unlike `str.strip`."""
+
 
 @frozen
 class Call:
@@ -40,7 +46,7 @@ class Call:
         if self.parameters:
             return self.subscriber_id
         given = self.body.get("subscriberId") if isinstance(self.body, dict) else None
-        return given.strip() if isinstance(given, str) else ""
+        return given.strip(_WHITE_SPACE) if isinstance(given, str) else ""
 
     def check(self, objections: list[str]) -> None:
         """Raise the era's validation error when there is anything to object to."""
@@ -155,7 +161,7 @@ async def _create_subscriber(call: Call) -> Any:
 
 
 def _trim_id(call: Call) -> str:
-    subscriber_id = str(call.body["subscriberId"]).strip()
+    subscriber_id = str(call.body["subscriberId"]).strip(_WHITE_SPACE)
     if not subscriber_id:
         text = "subscriberId should not be empty"
         command = "CreateOrUpdateSubscriberCommand"

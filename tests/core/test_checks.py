@@ -43,15 +43,15 @@ def letters() -> Iterator[str]:
 
 
 HOSTILE_IDS = [
-    "", " ", "\t", " \n ", ".", "..", "a\x00b", "a\rb", "a\nb", "a\r\nX-Header: 1", "\x1b[31m",
-    "\x7f", "a\x85b", "\x9f", "\ud83d", "a\udc00b", None, 7, 7.5, True, b"u1", ["u1"], {"a": 1},
-    ("u1",), object(),
+    "", " ", "\t", " \n ", "\ufeff", ".", "..", "a\x00b", "a\rb", "a\nb", "a\r\nX-Header: 1",
+    "\x1b[31m", "\x7f", "a\x85b", "\x9f", "\ud83d", "a\udc00b", None, 7, 7.5, True, b"u1", ["u1"],
+    {"a": 1}, ("u1",), object(),
 ]  # fmt: skip
 
 LEGAL_IDS = [
     "a/b", "/", "?", "?x=1", "#", "#frag", "%", "%2F", "%2e%2e", "%00", "...", "..a", "a/../b",
     "../../v1/environments", "a b", " a", "a ", "+", "@", "user@example.com", "é", "日本", "👩‍👩‍👧",
-    "\u202eabc", "\u200f", "\ufeff", "\u00ad", ";", ":", "&a=b", "=", "\\", '"', "'", "<script>",
+    "\u202eabc", "\u200f", "\ufeffa", "\u00ad", ";", ":", "&a=b", "=", "\\", '"', "'", "<script>",
     "{subscriber_id}", "%s%d", "~", "credentials", "a" * 5_000, "a\u2028", "$(id)", "null", "-1",
 ]  # fmt: skip
 
@@ -99,6 +99,15 @@ def test_an_id_is_kept_or_refused_but_never_changed(subscriber_id: str) -> None:
         assert check_subscriber_id(subscriber_id) == subscriber_id
     except InvalidRequestError as error:
         assert error.argument == "subscriber_id"  # noqa: PT017, one of two good outcomes
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("space", [" ", "\t", "\u3000", "\ufeff", "\u2029 "])
+async def test_no_other_subscriber_is_created_than_the_one_named(space: str, novu: Novu) -> None:
+    """An id that the API would trim is refused."""
+    for subscriber_id in (f"{space}u1", f"u1{space}"):
+        with pytest.raises(InvalidRequestError, match="subscriber_id must not have"):
+            await novu.subscribers.create(subscriber_id)
 
 
 class Name(str, Enum):  # noqa: UP042, how the official SDK's enums are made
@@ -161,6 +170,7 @@ REFUSED_TOKENS: list[tuple[str, object, str]] = [
     ("a dict in a list", [{"token": TOKEN}], "device_tokens[0]"),
     ("an empty token", [TOKEN, ""], "device_tokens[1]"),
     ("a blank token", [TOKEN, " \t"], "device_tokens[1]"),
+    ("a byte order mark", [TOKEN, "\ufeff \ufeff"], "device_tokens[1]"),
     ("half a pair", [TOKEN, TOKEN + "\ud83d"], "device_tokens[1]"),
     ("a bytearray", bytearray(b"abc"), "device_tokens[0]"),
     ("a range", range(3), "device_tokens[0]"),

@@ -71,6 +71,15 @@ async def test_concurrent_creations_make_one_subscriber(send: Any) -> None:
         assert len({reply.json["data"]["_id"] for reply in replies}) == 1
 
 
+@pytest.mark.parametrize("route", [V1, V2])
+async def test_a_new_id_is_trimmed_as_javascript_does(send: Any, route: str) -> None:
+    """A byte order mark is left out as white space is; other invisible characters stay."""
+    async with LocalNovu(strict=True) as local:
+        for given in ("\ufeff u1\u2029", "u1", "\u200bu1", "u1\x1c"):
+            await send(local, "POST", route, body={"subscriberId": given})
+        assert set(local.subscribers) == {"u1", "\u200bu1", "u1\x1c"}
+
+
 @ERAS
 async def test_get_list_update_delete(send: Any, era: Any) -> None:
     """The other v1 routes, and what they answer for a subscriber that is not there."""
