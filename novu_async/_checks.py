@@ -40,14 +40,15 @@ def check_text(value: object, argument: str) -> str:
     """Return a text that is not blank and can be encoded as UTF-8.
 
     A member of a `(str, Enum)`, which the official SDK's enums are, becomes its value: formatted
-    into a path as it is, it would be its name.
+    into a path as it is, it would be its name. What a class of texts makes of itself is not asked.
     """
     if not isinstance(value, str):
         raise InvalidRequestError(f"{argument} must be a text, not {name_type(value)}", argument)
-    if not value.strip(_WHITE_SPACE):
+    text = str.__str__(value)
+    if not text.strip(_WHITE_SPACE):
         raise InvalidRequestError(f"{argument} must not be empty", argument)
-    _check_encodable(value, argument)
-    return str.__str__(value)
+    _check_encodable(text, argument)
+    return text
 
 
 def check_subscriber_id(value: object, argument: str = "subscriber_id") -> str:
@@ -125,11 +126,12 @@ def check_header_value(value: object, name: str, argument: str) -> str:
     """Return a header value that is one line of printable ASCII characters and tabs."""
     if not isinstance(value, str):
         raise InvalidRequestError(f"{name} must be a text, not {name_type(value)}", argument)
-    if not all(c == "\t" or " " <= c <= "~" for c in value):
+    text = str.__str__(value)
+    if not all(c == "\t" or " " <= c <= "~" for c in text):
         raise InvalidRequestError(
             f"{name} must be one line of ASCII characters, to be sent as a header", argument
         )
-    return str.__str__(value)
+    return text
 
 
 def check_request(value: RequestLike) -> UpdateSubscriberChannelRequestDto:
@@ -176,8 +178,8 @@ def _check_credentials(value: object) -> ChannelCredentials:
             raise InvalidRequestError(
                 f"credentials.{name} must be a text, not {name_type(text)}", f"credentials.{name}"
             )
-        _check_encodable(text, f"credentials.{name}")
         fields[name] = str.__str__(text)
+        _check_encodable(fields[name], f"credentials.{name}")
     if fields.get("device_tokens") is not None:
         fields["device_tokens"] = check_device_tokens(
             fields["device_tokens"], "credentials.device_tokens"

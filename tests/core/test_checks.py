@@ -56,6 +56,39 @@ LEGAL_IDS = [
 ]  # fmt: skip
 
 
+class Liar(str):
+    """A text that says the best of itself."""
+
+    __slots__ = ()
+
+    def strip(self, chars: str | None = None) -> str:
+        """Claim that there is something in it."""
+        return "fine"
+
+    def isascii(self) -> bool:
+        """Claim that it can be encoded."""
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        """Claim to be one line."""
+        return iter("fine")
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        lambda: check_subscriber_id(Liar(" ")),
+        lambda: check_device_tokens([Liar("\ud83d")]),
+        lambda: check_request(credentials(title=Liar("\ud83d"))),
+        lambda: check_header_value(Liar("a\r\nX: b"), "name", "argument"),
+    ],
+)
+def test_a_text_is_judged_by_what_would_be_sent(refuse: Any) -> None:
+    """Whatever the methods of its class claim."""
+    with pytest.raises(InvalidRequestError):
+        refuse()
+
+
 @pytest.mark.parametrize("value", HOSTILE_IDS, ids=repr)
 @pytest.mark.parametrize("check", [check_subscriber_id, check_provider_id])
 def test_an_id_that_cannot_be_one_is_refused(check: Any, value: object) -> None:
