@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable
 from typing import NoReturn
+from urllib.parse import quote
 
 
 def name_type(value: object, *wanted: type) -> str:
@@ -46,10 +47,15 @@ def fingerprint(secret: str) -> str:
     return f"#{digest[:8]}"
 
 
+def describe_type(value: object) -> str:
+    """Describe what is not known to be free of secrets by its type."""
+    return "None" if value is None else f"<{type(value).__name__}>"
+
+
 def describe_tokens(tokens: Iterable[str] | None) -> str:
     """Describe device tokens by number and fingerprint, as models and results show them."""
     if not isinstance(tokens, list | tuple):
-        return "None" if tokens is None else f"<{type(tokens).__name__}>"
+        return describe_type(tokens)
     shown = " ".join(fingerprint(str(token)) for token in tokens[:3])
     more = " ..." if len(tokens) > 3 else ""
     return f"<{len(tokens)} device tokens{': ' if tokens else ''}{shown}{more}>"
@@ -75,7 +81,7 @@ def redact_start(text: str, secrets: Iterable[str], length: int) -> str:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Replace every secret in a text, as it is and as JSON or HTML writes it, by its fingerprint.
+    """Replace every secret in a text by its fingerprint, also as JSON, HTML or a URL writes it.
 
     The longest go first, so that a token which is part of another one leaves nothing behind.
     What is shorter than six characters is no secret, and replacing it would garble the text.
@@ -87,6 +93,8 @@ def redact(text: str, secrets: Iterable[str]) -> str:
             json.dumps(secret, ensure_ascii=False)[1:-1],
             secret.replace("/", "\\/"),
             html.escape(secret),
+            html.escape(secret).replace("/", "&#x2F;"),
+            quote(secret, safe="", errors="replace"),
         }:
             text = text.replace(form, fingerprint(secret))
     return text

@@ -10,7 +10,7 @@ from typing import Any, cast
 from attrs import define, field
 
 from novu_async._mappings import HeaderDict
-from novu_async._secrets import describe_tokens, describe_url
+from novu_async._secrets import describe_tokens, describe_type, describe_url
 from novu_async.errors import (
     APIError,
     ErrorDto,
@@ -69,6 +69,19 @@ class ChannelCredentials:
     """Fields of an answer that this version does not know, as they came; never sent."""
 
 
+def _describe_credentials(value: object) -> str:
+    return repr(value) if isinstance(value, ChannelCredentials) else describe_type(value)
+
+
+def _describe_channels(value: object) -> str:
+    if not isinstance(value, list):
+        return describe_type(value)
+    known = (
+        repr(one) if isinstance(one, ChannelSettingsDto) else describe_type(one) for one in value
+    )
+    return f"[{', '.join(known)}]"
+
+
 ChannelCredentialsDto = ChannelCredentials
 """The name that the API's contract gives to the same fields in answers."""
 
@@ -81,7 +94,7 @@ class UpdateSubscriberChannelRequestDto:
     """
 
     provider_id: str
-    credentials: ChannelCredentials
+    credentials: ChannelCredentials = field(repr=_describe_credentials)
     integration_identifier: str | None = None
 
 
@@ -93,7 +106,7 @@ class ChannelSettingsDto:
     """
 
     provider_id: str = ""
-    credentials: ChannelCredentials = field(factory=ChannelCredentials)
+    credentials: ChannelCredentials = field(factory=ChannelCredentials, repr=_describe_credentials)
     integration_id: str = ""
     integration_identifier: str | None = None
     additional_properties: Mapping[str, Any] = field(factory=dict, repr=False)
@@ -121,7 +134,7 @@ class SubscriberResponseDto:
     avatar: str | None = None
     locale: str | None = None
     timezone: str | None = None
-    channels: list[ChannelSettingsDto] = field(factory=list)
+    channels: list[ChannelSettingsDto] = field(factory=list, repr=_describe_channels)
     topics: list[str] | None = None
     is_online: bool | None = None
     last_online_at: str | None = None

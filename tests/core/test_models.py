@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import json
 import pickle
+import re
 import sys
 from typing import Any
 
@@ -198,6 +199,33 @@ def test_no_token_or_url_is_shown() -> None:
         assert WEBHOOK not in repr(shown)
     assert "<4 device tokens: #" in repr(request)
     assert repr(ChannelCredentials(device_tokens=[TOKEN])) in repr(response)
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [
+        {"fcm": TOKEN},
+        TOKEN,
+        [TOKEN],
+        [[TOKEN]],
+        [{"credentials": TOKEN}],
+        [{"credentials": [TOKEN, {"webhookUrl": WEBHOOK}]}],
+    ],
+    ids=repr,
+)
+def test_channels_of_an_unexpected_form_are_shown_by_their_type(channels: Any) -> None:
+    """They are kept as they came, and may hold tokens and URLs."""
+    shown = repr(subscriber(channels=channels))
+    assert TOKEN not in shown
+    assert WEBHOOK not in shown
+    assert re.search("channels=.*<(dict|str|list)>", shown)
+
+
+def test_a_request_made_with_a_dict_shows_no_token() -> None:
+    """A model does not check its fields before it is sent."""
+    odd: Any = {"device_tokens": [TOKEN]}
+    request = UpdateSubscriberChannelRequestDto(provider_id="fcm", credentials=odd)
+    assert TOKEN not in repr(request)
 
 
 def test_models_cannot_be_filled_by_position() -> None:

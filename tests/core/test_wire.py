@@ -5,6 +5,7 @@ import json
 import pickle
 import time
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from core_doubles import KEY, TOKEN, WEBHOOK, reply
@@ -339,7 +340,7 @@ def test_a_secret_that_an_answer_echoes_is_nowhere_in_the_error(secret: str, ech
 
 
 def test_a_secret_is_found_however_json_or_html_writes_it() -> None:
-    """Escaped slashes, escaped letters, entities; in values that are kept as data; in headers."""
+    """Escaped slashes, letters, entities, percent signs; in values kept as data; in headers."""
     hook = "https://hooks.example.com/secret/a?b=1&c=2"
     body = json.dumps({"providerId": "slack", "credentials": {"webhookUrl": hook}}).encode()
     sent = Request(APPEND, "http://h/v1/subscribers/u/credentials", request().headers, body)
@@ -350,8 +351,12 @@ def test_a_secret_is_found_however_json_or_html_writes_it() -> None:
         text = everything_of(error_of(422, body % (echo, echo), sent=sent))
         assert hook not in text
         assert form not in text
-    page = html.escape(hook)
-    assert page not in everything_of(error_of(502, f"<p>{page}".encode(), sent=sent))
+    for page in (
+        html.escape(hook),
+        html.escape(hook).replace("/", "&#x2F;"),
+        quote(hook, safe=""),
+    ):
+        assert page not in everything_of(error_of(502, f"<p>{page}".encode(), sent=sent))
     error = error_of(401, {"statusCode": 401, "message": "x"}, sent=sent, X_Echo=f"see {hook}")
     assert hook not in everything_of(error)
     assert error.headers["x-echo"].startswith("see #")
