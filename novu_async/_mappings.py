@@ -50,6 +50,11 @@ class ValidationErrorDtoData(ErrorDtoData):
         )
 
 
+def is_flag_set(value: str) -> bool:
+    """Read a header that is true or false."""
+    return value.strip().lower() in ("true", "1")
+
+
 class HeaderDict(dict[str, V]):
     """Headers by name, in lower case; `[]`, `in` and `get` take a name in any case."""
 

@@ -17,6 +17,7 @@ from attrs import define, field
 
 from novu_async import _json
 from novu_async._endpoints import MAX_BODY_BYTES, Endpoint
+from novu_async._mappings import is_flag_set
 from novu_async._secrets import redact, redact_start
 from novu_async.errors import (
     APIError,
@@ -161,11 +162,12 @@ def _redact_headers(headers: Mapping[str, str], secrets: list[str]) -> dict[str,
 
 def _anothers_replay(request: Request, reply: Reply) -> APIError | None:
     """Refuse a stored answer about another subscriber: the API ignores the path of a key."""
-    if reply.headers.get("idempotency-replay") != "true":
+    flag = reply.headers.get("idempotency-replay")
+    if flag is None or not is_flag_set(flag):
         return None
     data = (_json.parse_object(reply.body) or {}).get("data")
     found = data.get("subscriberId") if isinstance(data, dict) else None
-    if not isinstance(found, str) or f"/{_encode(found)}/" in f"{request.url}/":
+    if not isinstance(found, str) or f"/subscribers/{_encode(found)}/" in request.url:
         return None
     error = IdempotencyKeyReusedError(
         "the idempotency key was used for another subscriber: nothing was written",
@@ -299,7 +301,7 @@ def _hint(cls: type[APIError], request: Request) -> str:
 
 
 def _is_replayed(request: Request, reply: Reply, error: APIError) -> bool:
-    if reply.headers.get("idempotency-replay") == "true":
+    if is_flag_set(reply.headers.get("idempotency-replay", "")):
         return True
     # from December 2024 to August 2026 the API replayed every stored error as this 503
     return (

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from attrs import define, field
 
-from novu_async._mappings import HeaderDict
+from novu_async._mappings import HeaderDict, is_flag_set
 from novu_async._secrets import describe_tokens, describe_type, describe_url
 from novu_async.errors import (
     APIError,
@@ -167,7 +167,7 @@ class _Response:
     def replayed(self) -> bool:
         """True where the API repeated an answer stored under the idempotency key: nothing new was
         written, and the answer may be about another subscriber (the API ignores the path)."""
-        return "true" in self.headers.get("idempotency-replay", [])
+        return any(map(is_flag_set, self.headers.get("idempotency-replay", [])))
 
     def _value(self) -> tuple[Any, ...]:
         return (self.headers,)

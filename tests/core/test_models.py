@@ -242,6 +242,9 @@ def test_the_headers_of_an_answer_keep_every_value() -> None:
     assert response.headers == {"vary": ["a", "b"], "idempotency-replay": ["true"]}
     assert response.headers["Vary"] == ["a", "b"]
     assert response.replayed is True
+    deleted = models.SubscribersControllerDeleteSubscriberCredentialsResponse
+    assert deleted({"Idempotency-Replay": "True"}).replayed is True
+    assert deleted({"Idempotency-Replay": "false"}).replayed is False
     assert models.SubscribersControllerDeleteSubscriberCredentialsResponse().replayed is False
 
 

@@ -248,6 +248,8 @@ def test_an_error_says_whether_the_write_may_have_been_made(status: int, applied
         (None, None, APPEND, "Service Unavailable", False),
         ("k", None, UPDATE, "Service Unavailable", False),
         ("k", None, APPEND, "Failed to evaluate rate limit", False),
+        ("k", "True", APPEND, "anything", True),
+        ("k", "1", APPEND, "anything", True),
         ("k", "false", APPEND, "anything", False),
     ],
 )
@@ -261,6 +263,18 @@ def test_an_error_that_is_only_repeated_is_recognised(
     assert error.replayed is replayed
     notes = " ".join(getattr(error, "__notes__", []))
     assert ("use a new key" in notes) is replayed
+
+
+@pytest.mark.parametrize("flag", ["true", "True", "1"])
+@pytest.mark.parametrize("other", ["v1", "subscribers", "credentials", "u", "h", "U1"])
+def test_a_stored_answer_about_another_subscriber_is_an_error(other: str, flag: str) -> None:
+    """Whatever that one is called: its name may be another part of the path."""
+    body = json.dumps({"data": {"subscriberId": other}}).encode()
+    answer = reply(200, body, Idempotency_Replay=flag)
+    error = read_error(request(key="k"), answer, NOW)
+    assert isinstance(error, IdempotencyKeyReusedError)
+    own = reply(200, body.replace(f'"{other}"'.encode(), b'"u1"'), Idempotency_Replay=flag)
+    assert read_error(request(key="k"), own, NOW) is None
 
 
 @pytest.mark.parametrize(
