@@ -47,6 +47,8 @@ _MAX_ERROR_BODY = 2 * MAX_BODY_BYTES
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+_is_number = re.compile(r"[0-9]+(\.[0-9]*)?").fullmatch
+
 _is_unreserved = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 
 
@@ -105,7 +107,7 @@ def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
 
     Every 2xx is one, unless its body is clearly not the API's: the page of a proxy means that
     nobody knows what became of the write. `now` is the wall clock's time, for a Retry-After that is
-    a date.
+    a date in an answer that has none.
     """
     if _is_success(reply):
         return _anothers_replay(request, reply)
@@ -192,7 +194,11 @@ def _parse_error_body(body: bytes | str) -> dict[str, Any]:
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that `retry-after-ms` or `Retry-After` asks for, never negative."""
+    """Return the seconds that `retry-after-ms` or `Retry-After` asks for, never negative.
+
+    A date counts from the answer's own `Date`, for the clock here may be wrong; without one from
+    `now`.
+    """
     milliseconds = _parse_number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -200,20 +206,24 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     seconds = _parse_number(text)
     if seconds is not None or text is None:
         return seconds
+    until, sent = _parse_date(text), _parse_date(headers.get("date"))
+    return None if until is None else max(0.0, until - (now if sent is None else sent))
+
+
+def _parse_date(text: str | None) -> float | None:
     try:
-        date = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text or "")
         # a date of HTTP is in GMT, also where it does not say so
-        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 
 
 def _parse_number(text: str | None) -> float | None:
-    try:
-        number = float(text) if text is not None else -1.0
-    except ValueError:
+    if text is None or not _is_number(text.strip()):
         return None
-    return number if 0 <= number < float("inf") else None
+    number = float(text)
+    return number if number < float("inf") else None
 
 
 _BY_STATUS: dict[int, type[APIError]] = {

@@ -298,12 +298,29 @@ def test_a_stored_answer_about_another_subscriber_is_an_error(other: str, flag: 
         ({"Retry_After": "Thu, 28 May 2026 20:27:40 -0000"}, 60.0),
         ({"Retry_After": "Thu, 28 May 2026 20:27:40"}, 60.0),
         ({"Retry_After": "Thu, 99 May 2026 20:27:40 GMT"}, None),
+        ({"Retry_After": "1_000"}, None),
+        ({"Retry_After": "1e3"}, None),
+        ({"Retry_After": "+5"}, None),
+        ({"Retry_After": "\u0663"}, None),
+        ({"Retry_After": "9" * 400}, None),
+        (
+            {
+                "Retry_After": "Thu, 28 May 2026 21:27:05 GMT",
+                "Date": "Thu, 28 May 2026 21:27:00 GMT",
+            },
+            5.0,
+        ),
+        ({"Retry_After": "Thu, 28 May 2026 20:27:40 GMT", "Date": "today"}, 60.0),
+        ({"Retry_After": "7", "Date": "Thu, 28 May 2026 21:27:00 GMT"}, 7.0),
     ],
 )
 def test_every_form_of_retry_after(
     headers: dict[str, str], seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seconds, milliseconds and dates are understood in any time zone; nonsense is nothing."""
+    """Seconds, milliseconds and dates are understood in any time zone; nonsense is nothing.
+
+    A date is measured by the clock of the server that sent it.
+    """
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     monkeypatch.undo()
