@@ -22,6 +22,8 @@ from novu_async.observing import Observer
 SERVERS = {"us": "https://api.novu.co", "eu": "https://eu.api.novu.co"}
 """Novu's own regions; a key of one is unknown (401) in the other."""
 
+_PORTS = {"http": 80, "https": 443}
+
 _KEY_VARIABLES = ("NOVU_API_KEY", "NOVU_SECRET_KEY")
 _URL_VARIABLE = "NOVU_SERVER_URL"
 _RESERVED_HEADERS = frozenset(
@@ -162,12 +164,13 @@ def _of_client(check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 def check_server_url(url: str) -> str:
     """Return a base URL in the form that paths are appended to: without a slash at its end.
 
-    One server has one form, whatever the case of its name, and whether its usual port is given.
+    One server has one form, whatever the case of its name, and however its port is written. With a
+    dot at its end a name stays another one: a resolver may find another server for it.
     """
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-        _ = parts.port
+        host, port = parts.hostname or "", parts.port
+        usable = parts.scheme in _PORTS and host and "@" not in parts.netloc
     except (ValueError, TypeError, AttributeError):
         usable = False
     # the marks alone count too: after `http://host/?` every path would be a query
@@ -177,7 +180,9 @@ def check_server_url(url: str) -> str:
             "without credentials, query or fragment",
             "server_url",
         )
-    server = parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80")
+    server = f"[{host}]" if ":" in host else host
+    if port not in (None, _PORTS[parts.scheme]):
+        server += f":{port}"
     return f"{parts.scheme}://{server}{parts.path}".rstrip("/")
 
 

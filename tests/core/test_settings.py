@@ -46,11 +46,24 @@ def test_where_the_key_comes_from(arguments: Any, environ: Any, key: str) -> Non
         ({"server_url": "http://h"}, ENVIRONMENT, "http://h"),
         ({"server_url": "https://h/a/b//"}, {}, "https://h/a/b"),
         ({"server_url": "http://[::1]:3000"}, {}, "http://[::1]:3000"),
+        ({"server_url": "http://[::1]:080/a"}, {}, "http://[::1]/a"),
+        ({"server_url": "http://H"}, {}, "http://h"),
+        ({"server_url": "http://h:"}, {}, "http://h"),
+        ({"server_url": "http://h:80"}, {}, "http://h"),
+        ({"server_url": "http://h:080/"}, {}, "http://h"),
+        ({"server_url": "http://h:03000"}, {}, "http://h:3000"),
+        ({"server_url": "http://h:443"}, {}, "http://h:443"),
+        ({"server_url": "https://h:443"}, {}, "https://h"),
+        ({"server_url": "HTTPS://h:0443/"}, {}, "https://h"),
+        ({"server_url": "https://h:80"}, {}, "https://h:80"),
         ({}, {"NOVU_SERVER_URL": ""}, "https://api.novu.co"),
     ],
 )
 def test_where_the_server_is(arguments: Any, environ: Any, url: str) -> None:
-    """An argument wins over the environment, a prefix is kept, a last slash is not."""
+    """An argument wins over the environment, a prefix is kept, a last slash is not.
+
+    One server has one form, so that all its calls share one line and one rate limit.
+    """
     assert settings(**arguments, environ=environ).server_url == url
 
 
