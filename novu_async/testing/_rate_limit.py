@@ -36,7 +36,8 @@ class Verdict:
 class RateLimiter:
     """Keep one bucket per category: `configuration` for subscribers, `global` for the rest.
 
-    `per_second` is the limit of the configuration category. The bucket is refilled only when
+    `per_second` is the limit of the configuration category, at least one request in a window of
+    5 seconds. The bucket is refilled only when
     too few tokens are left; it is forgotten 10 seconds after it was last filled.
     """
 
@@ -69,7 +70,7 @@ class RateLimiter:
 
     def _find_limit(self, category: str) -> int:
         share = 1.0 if category == "configuration" else _GLOBAL_SHARE
-        return math.floor(self.per_second * share * WINDOW_SECONDS)
+        return max(math.floor(self.per_second * share * WINDOW_SECONDS), 1)
 
     def _charge(
         self, category: str, limit: int, cost: int, now_ms: float

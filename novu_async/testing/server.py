@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -70,9 +71,10 @@ class LocalNovu:
 
     Writes race as they do at Novu; `atomic=True` serialises those of one subscriber. `latency` is
     the mean time of one database step in seconds; 0 still lets concurrent requests meet, and a
-    millisecond makes them meet whatever the client. `rate_limit` is in requests per second; bulk
-    calls cost 100. `idempotency` honours Idempotency-Key on POST and PATCH. `clock` gives seconds
-    and drives timestamps, rate limit and idempotency. `max_requests` bounds the request log.
+    millisecond makes them meet whatever the client. `rate_limit` is in requests per second, at
+    least one in 5 seconds; bulk calls cost 100. `idempotency` honours Idempotency-Key on POST and
+    PATCH. `clock` gives seconds and drives timestamps, rate limit and idempotency. `max_requests`
+    bounds the request log.
 
     All state may be read, and `reset`, `add_*` and `faults` used, from any thread.
     """
@@ -99,6 +101,8 @@ class LocalNovu:
     ) -> None:
         if era not in ("2024", "2026"):
             raise ValueError(f"era must be '2024' or '2026', not {era!r}")
+        if rate_limit is not None and not 0 < rate_limit < math.inf:
+            raise ValueError(f"rate_limit must be a number above 0 or None, not {rate_limit!r}")
         keys = tuple(api_keys)
         self.api_key = keys[0] if keys else DEFAULT_API_KEY
         self.faults = Faults()

@@ -1,5 +1,6 @@
 """The token bucket of the API, as a rule and over HTTP."""
 
+import math
 from typing import Any
 
 import pytest
@@ -39,6 +40,21 @@ def test_two_a_second_hold_eleven() -> None:
     assert [one[1] for one in seen] == [str(n) for n in range(10, -1, -1)] + ["0"]
     refused = limiter.take("configuration", bulk=False, now=NOW)
     assert refused.headers["Retry-After"] == "1"
+
+
+async def test_a_limit_below_one_request_in_a_window_admits_one(send: Any) -> None:
+    """However low it is, the limit answers 429 and never fails."""
+    async with LocalNovu(rate_limit=0.1, clock=lambda: NOW) as local:
+        replies = [await send(local, "GET", "/v1/subscribers/u1") for _ in range(2)]
+    assert [reply.status for reply in replies] == [200, 429]
+    assert replies[1].headers["retry-after"] == "5"
+
+
+@pytest.mark.parametrize("limit", [0, -1, math.nan, math.inf])
+def test_a_limit_that_is_no_rate_is_refused(limit: float) -> None:
+    """When the server is made, not by its first answer."""
+    with pytest.raises(ValueError, match="rate_limit must be a number above 0"):
+        LocalNovu(rate_limit=limit)
 
 
 def test_nothing_is_refilled_before_the_bucket_is_empty() -> None:
