@@ -33,6 +33,7 @@ _METHODS: Final = frozenset(
         "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
     }
 )  # fmt: skip
+_CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]+")
 _HEADER_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\0\r\n]*")
 _SECURITY_HEADERS: Final = (
     "Content-Security-Policy: default-src 'self';base-uri 'self';font-src 'self' https: data:;"
@@ -85,7 +86,7 @@ async def read_request(
 ) -> RawRequest | None:
     """Read the next request of a connection; None when the client closed it.
 
-    Raises BadRequestError for bytes that are not HTTP and for a head above 16 KiB.
+    Raises BadRequestError for bytes that are not HTTP, and for a head or a line above 16 KiB.
     """
     try:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -106,6 +107,8 @@ async def read_request(
             body = await _read_body(reader, declared or 0)
     except asyncio.IncompleteReadError:
         return None
+    except asyncio.LimitOverrunError:
+        raise BadRequestError(400) from None
     return RawRequest(method, target, version, headers, body, declared)
 
 
@@ -171,10 +174,10 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
     body = bytearray()
     while True:
         line = await reader.readuntil(b"\r\n")
-        try:
-            size = int(line.split(b";")[0].strip(), 16)
-        except ValueError:
-            raise BadRequestError(400) from None
+        digits = line.split(b";")[0].strip()
+        if not _CHUNK_SIZE.fullmatch(digits):
+            raise BadRequestError(400)
+        size = int(digits, 16)
         if size == 0:
             break
         chunk = (await reader.readexactly(size + 2))[:-2]

@@ -133,6 +133,7 @@ async def test_16000_characters_are_not_too_long(send: Any) -> None:
         assert (await send(local, "PUT", path, body=BODY)).status == 200
 
 
+CHUNKED = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 NOT_HTTP = [
     b"hello\r\n\r\n",
     b"FOO / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -144,12 +145,15 @@ NOT_HTTP = [
     b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n",
     b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
     b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
-    b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    CHUNKED + b"zz\r\n",
+    CHUNKED + b"-5\r\n{}\r\n",
+    CHUNKED + b"2;" + b"x" * 20_000 + b"\r\n",
+    CHUNKED + b"0\r\n" + b"x" * 20_000 + b"\r\n",
     b"GET / HTTP/1.1\nHost: x\n\n",
 ]
 
 
-@pytest.mark.parametrize("raw", NOT_HTTP)
+@pytest.mark.parametrize("raw", NOT_HTTP, ids=lambda raw: repr(raw)[:80])
 async def test_what_is_not_http_is_400_without_a_body(connect: Any, read: Any, raw: bytes) -> None:
     """Bytes that are not a request are answered 400 and the connection is closed."""
     async with LocalNovu() as local:
