@@ -2,26 +2,27 @@
 
     NovuError
     ├── ConfigurationError            no key, a bad server_url, a client used where it cannot work
-    │   ├── ClientClosedError         the client was closed before the call
-    │   └── InvalidRetryConfigError   a RetryConfig that cannot work     (also a ValueError)
+    │   ├── ClientClosedError             the client was closed before the call
+    │   └── InvalidRetryConfigError       a RetryConfig that cannot work     (also a ValueError)
     ├── InvalidRequestError           refused before anything was sent   (also a ValueError)
-    ├── APIConnectionError            no answer, or half of one
-    │   ├── APITimeoutError           no answer in time                  (also a TimeoutError)
-    │   └── ReplyTooLargeError        the answer was over max_reply_bytes
-    ├── APIError                      any other answer than success
-    │   ├── ErrorDto                  the API's own error body: 400, 404, 409 and others
-    │   │   ├── AuthenticationError       401
-    │   │   ├── PermissionDeniedError     403
-    │   │   ├── SubscriberNotFoundError   400 or 404, by the API's message
-    │   │   ├── IntegrationNotFoundError  400: no active integration of this provider
-    │   │   ├── DeviceTokenLimitError     400: too many tokens in one channel
-    │   │   ├── ConflictError             409
-    │   │   ├── PayloadTooLargeError      413
-    │   │   └── ServerError               5xx
-    │   ├── ValidationErrorDto        422
-    │   │   ├── LegacyValidationError     the 400 that servers before 2025 answer instead
-    │   │   └── IdempotencyKeyReusedError the key was used with another body
-    │   └── RateLimitError            429
+    ├── CallError                     a call that was sent and failed
+    │   ├── APIConnectionError            no answer, or half of one
+    │   │   ├── APITimeoutError               no answer in time          (also a TimeoutError)
+    │   │   └── ReplyTooLargeError            the answer was over max_reply_bytes
+    │   └── APIError                      any other answer than success
+    │       ├── ErrorDto                      the API's own error body: 400, 404, 409 and others
+    │       │   ├── AuthenticationError           401
+    │       │   ├── PermissionDeniedError         403
+    │       │   ├── SubscriberNotFoundError       400 or 404, by the API's message
+    │       │   ├── IntegrationNotFoundError      400: no active integration of this provider
+    │       │   ├── DeviceTokenLimitError         400: too many tokens in one channel
+    │       │   ├── ConflictError                 409
+    │       │   ├── PayloadTooLargeError          413
+    │       │   └── ServerError                   5xx
+    │       ├── ValidationErrorDto            422
+    │       │   ├── LegacyValidationError         the 400 that servers before 2025 answer instead
+    │       │   └── IdempotencyKeyReusedError     the key was used with another body
+    │       └── RateLimitError                429
     ├── DeviceTokensNotStoredError    the API acknowledged a write, yet tokens are missing from it
     └── BulkError                     a bulk registration could not go on
 
@@ -45,6 +46,7 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BulkError",
+    "CallError",
     "ClientClosedError",
     "ConfigurationError",
     "ConflictError",

@@ -125,6 +125,17 @@ def test_an_api_error_names_the_request_and_what_was_tried() -> None:
     assert str(ServerError("bare")) == "bare"
 
 
+def test_every_call_that_failed_can_be_caught_as_one() -> None:
+    """With the request, how often it was sent, and whether it may have been carried out."""
+    for error in (make(ServerError), make(APITimeoutError)):
+        try:
+            raise error
+        except novu_async.CallError as caught:
+            found = caught
+        assert found.request == REQUEST
+        assert (found.attempts, found.may_have_applied) == (4, True)
+
+
 @pytest.mark.anyio
 async def test_an_error_is_read_as_the_official_sdk_documents_it() -> None:
     """`error.data` has the API's fields as attributes and under their own names."""
