@@ -262,12 +262,16 @@ class DeviceTokenLimitError(ErrorDto):
     @property
     def current_count(self) -> int | None:
         """How many tokens the channel would have held."""
-        return _as_int(self.data.get("currentCount", self.ctx.get("currentCount")))
+        return self._number("currentCount")
 
     @property
     def limit(self) -> int | None:
         """How many tokens one channel may hold."""
-        return _as_int(self.data.get("limit", self.ctx.get("limit")))
+        return self._number("limit")
+
+    def _number(self, name: str) -> int | None:
+        found = _as_int(self.data.get(name))
+        return _as_int(self.ctx.get(name)) if found is None else found
 
 
 class ConflictError(ErrorDto):
