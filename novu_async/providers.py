@@ -8,6 +8,16 @@ answers 422 (400 before 2025) when it does not know it either.
 import difflib
 from enum import StrEnum
 
+__all__ = [
+    "CHAT_PROVIDERS",
+    "PUSH_PROVIDERS",
+    "ChatOrPushProviderEnum",
+    "UpdateSubscriberChannelRequestDtoProviderID",
+    "is_known",
+    "is_push",
+    "nearest_provider",
+]
+
 
 class UpdateSubscriberChannelRequestDtoProviderID(StrEnum):
     """The providers that a subscriber's credentials can belong to; each member is its id."""

@@ -75,9 +75,8 @@ def test_the_same_names_in_a_module(name: str) -> None:
     """The modules export the same names, and the same objects but for what blocks."""
     awaited = importlib.import_module(f"novu_async.{name}")
     blocking = importlib.import_module(f"novu_sync.{name}")
-    names = getattr(awaited, "__all__", blocking.__all__)
-    assert set(blocking.__all__) == set(names)
-    for exported in names:
+    assert set(blocking.__all__) == set(awaited.__all__)
+    for exported in awaited.__all__:
         ours, theirs = getattr(blocking, exported), getattr(awaited, exported)
         own = theirs in (*CLASSES, *FUNCTIONS)
         assert (ours is twin(theirs)) if own else (ours is theirs), exported
