@@ -1,6 +1,6 @@
 """What a single call does differently from its client, checked once, where it is collected."""
 
-import math
+import sys
 from collections.abc import Mapping
 from types import EllipsisType
 
@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from novu_async._checks import check_idempotency_key
 from novu_async._retry import RetryConfig
+from novu_async._secrets import name_type
 from novu_async._settings import Headers, check_headers, check_server_url
 from novu_async.errors import InvalidRequestError
 
@@ -43,7 +44,10 @@ def make_options(
     if retries is ... and given == _NOTHING:
         return AS_CLIENT
     if not (retries is ... or isinstance(retries, RetryConfig | None)):
-        raise InvalidRequestError("retries must be a RetryConfig or None", "retries")
+        raise InvalidRequestError(
+            f"retries must be a RetryConfig or None, not {name_type(retries, RetryConfig)}",
+            "retries",
+        )
     return Options(
         retries=retries,
         timeout=_find_timeout(timeout, timeout_ms),
@@ -58,8 +62,9 @@ def _find_timeout(seconds: float | None, milliseconds: float | None) -> float | 
     return None if seconds is None else _check_above_zero(seconds, "timeout", "seconds")
 
 
-def _check_above_zero(value: object, name: str, unit: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+def _check_above_zero(value: float, name: str, unit: str) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= sys.float_info.max:
         raise InvalidRequestError(f"{name} must be a number of {unit} above zero", name)
     return value
 
