@@ -96,6 +96,11 @@ class Call(Generic[R]):
     def _answer(self, errand: Callable[[], T], reply: "asyncio.Future[T]") -> None:
         try:
             settle = partial(reply.set_result, errand())
+        except (StopIteration, StopAsyncIteration) as error:
+            # the one fits in no future, and the other would end the records without a word
+            raised = RuntimeError(f"the records raised {type(error).__name__}")
+            raised.__cause__ = error
+            settle = partial(reply.set_exception, raised)
         except Exception as error:
             settle = partial(reply.set_exception, error)
         with suppress(RuntimeError):  # the loop is closed: nobody asks any more

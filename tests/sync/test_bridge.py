@@ -478,6 +478,19 @@ class TestFeeds:
             client.calls.count(records())
         assert client.calls.echo("next") == "next"
 
+    @pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
+    def test_what_ends_iterations_is_an_error(self, client: Client, kind: type[Exception]) -> None:
+        """Where `__iter__` lets one out, or the other comes, nothing hangs or ends in silence."""
+
+        class Records:
+            def __iter__(self) -> Iterator[int]:
+                raise kind
+
+        with pytest.raises(RuntimeError, match=f"the records raised {kind.__name__}"):
+            client.calls.count(Records())
+        with pytest.raises(RuntimeError, match=f"the records raised {kind.__name__}"):
+            deque(client.calls.stream(Records()), maxlen=0)
+
     def test_ctrl_c_in_the_generator_cancels_the_call(self, client: Client) -> None:
         """KeyboardInterrupt inside the caller's generator is raised, and the call is over."""
 
