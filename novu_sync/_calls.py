@@ -5,6 +5,7 @@ loop puts errands into it (functions which that thread is to run) and, after the
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing, suppress
@@ -88,12 +89,12 @@ class Call(Generic[R]):
     async def ask(self, errand: Callable[[], T]) -> T:
         """Have the waiting thread run `errand`, and return or raise what came of it."""
         reply: asyncio.Future[T] = self.loop.create_future()
-        self._inbox.put(partial(self._answer, errand, reply))
+        self._inbox.put(partial(self._answer, errand, reply, os.getpid()))
         return await reply
 
     # In the waiting thread.
 
-    def _answer(self, errand: Callable[[], T], reply: "asyncio.Future[T]") -> None:
+    def _answer(self, errand: Callable[[], T], reply: "asyncio.Future[T]", pid: int) -> None:
         try:
             settle = partial(reply.set_result, errand())
         except (StopIteration, StopAsyncIteration) as error:
@@ -103,6 +104,8 @@ class Call(Generic[R]):
             settle = partial(reply.set_exception, raised)
         except Exception as error:
             settle = partial(reply.set_exception, error)
+        if pid != os.getpid():  # the errand forked, and this is the child
+            raise RuntimeError("this call was begun in another process")
         with suppress(RuntimeError):  # the loop is closed: nobody asks any more
             self.loop.call_soon_threadsafe(lambda: None if reply.done() else settle())
 

@@ -355,6 +355,27 @@ class TestFork:
             """
         )
 
+    def test_records_that_fork(self) -> None:
+        """The child cannot go on with the call that reads them; the parent's call goes on."""
+        self.check(
+            """
+            def records():
+                yield 1
+                if os.fork():
+                    os.wait()
+                yield 2
+            parent = os.getpid()
+            for read in calls.count, lambda records: list(calls.stream(records)):
+                try:
+                    print(read(records()), flush=True)
+                except RuntimeError as error:
+                    assert "another process" in str(error) and os.getpid() != parent
+                    os._exit(0)
+            client.bridge.close()
+            """,
+            "2\n[1, 2]\n",
+        )
+
     def test_multiprocessing(self) -> None:
         """Workers of multiprocessing's fork method can use the client of their parent."""
         self.check(
