@@ -15,6 +15,7 @@ import re
 from asyncio import Future, get_running_loop
 from collections import deque
 from collections.abc import Mapping
+from math import inf
 
 from attrs import frozen
 
@@ -26,7 +27,10 @@ _POLITE = 16
 
 _TARGET = 4.0
 _TARGET_SECONDS = 0.08
-"""The fill to settle at: so many tokens, and what flows in during so many seconds."""
+"""The fill to settle at: so many tokens, and what flows in during so many seconds.
+
+Half of a small bucket at most: it would never hold so many.
+"""
 
 _SHARED_SECONDS = 60.0
 _SHARED_TARGET = 9.0
@@ -42,6 +46,8 @@ _CALM_FACTOR = 1.25
 _DEFAULT_WINDOW = 5.0
 _TICK = 0.001
 """The shortest timer: at high rates what belongs to one millisecond passes at once."""
+_RECKONED = 0.01
+"""How soon what flows in is reckoned with at the earliest, so that timers stay few."""
 
 
 @frozen
@@ -85,10 +91,10 @@ class Gate:
         self._window = _DEFAULT_WINDOW
         self._announced = (0, "")
         self._rate = 0.0
-        self._jumped = 0.0  # when `_remaining` last rose
+        self._jumped = 0.0  # when `_remaining` last did not fall
         self._heard = 0.0  # when the last answer came
-        self._rejected = float("-inf")
-        self._next = 0.0  # the earliest time of the next request
+        self._rejected = -inf
+        self._last = -inf  # when the last request was due
 
     @property
     def known(self) -> RateLimit | None:
@@ -184,7 +190,7 @@ class Gate:
         count, remaining = _parse_count(limit), _parse_count(headers.get("ratelimit-remaining"))
         if not count or remaining is None:
             return
-        if not self._rate or remaining > self._remaining:
+        if not self._rate or remaining >= self._remaining:  # a refill of one token
             self._jumped = now
         self._heard = now
         self._remaining = remaining
@@ -216,7 +222,7 @@ class Gate:
         """Return the requests per second that the fill of the bucket allows; 0 for none."""
         since_rejected = now - self._rejected
         base = _SHARED_TARGET if since_rejected < _SHARED_SECONDS else _TARGET
-        target = base + self._rate * _TARGET_SECONDS
+        target = max(1.0, min(base + self._rate * _TARGET_SECONDS, self._burst / 2))
         available = self._available(now)
         pace = self._rate * available / target if available >= 1 else 0.0
         if self._share < 1:
@@ -242,9 +248,10 @@ class Gate:
             return False
         if self._rate:
             pace = self._pace(now)
-            if not pace or now < self._next - _TICK:
+            due = self._last + 1 / pace if pace else inf
+            if now < due - _TICK:
                 return False
-            self._next = max(self._next, now - _TICK) + 1 / pace
+            self._last = max(due, now - _TICK)
         self._in_flight += 1
         return True
 
@@ -278,7 +285,9 @@ class Gate:
             delay = self._stopped_until - now
         elif self._rate and self._in_flight < self._room(now):
             pace = self._pace(now)
-            delay = self._next - now if pace else (1 - self._available(now)) / self._rate
+            due = self._last + 1 / pace if pace else inf
+            # as tokens flow in the next request is due earlier
+            delay = min(due - now, max(1 / self._rate, _RECKONED))
         else:
             return  # the next answer opens the gate
         self._timer = self._clock.call_later(max(delay, _TICK), self._ring)

@@ -3,6 +3,7 @@
 import asyncio
 import tracemalloc
 from collections.abc import Iterable
+from contextlib import suppress
 
 import pytest
 
@@ -35,6 +36,36 @@ def test_one_client_uses_what_the_limit_allows_and_is_not_rejected(
     run(all_of([make_client(bucket, latency=latency)], 30))
     assert bucket.accepted >= 0.98 * (bucket.burst + 30 * per_second)
     assert share_rejected(bucket) <= 0.005
+
+
+@pytest.mark.parametrize("latency", [0.003, 0.1])
+@pytest.mark.parametrize("per_second", [0.4, 1, 2, 5])
+def test_a_small_limit_is_used_too(per_second: float, latency: float) -> None:
+    """In five minutes at least 98 % of it; only the first requests meet an unknown bucket."""
+    bucket = Bucket(per_second)
+
+    async def main() -> None:
+        client = make_client(bucket, latency=latency)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(client.run(), 300)
+
+    run(main())
+    assert bucket.accepted >= 0.98 * (bucket.burst + 300 * per_second)
+    assert bucket.rejected <= max(0, 16 - bucket.burst) + 0.005 * bucket.accepted
+
+
+def test_two_clients_share_a_small_limit() -> None:
+    """Of a bucket that refills by one token each time neither takes more than flows in."""
+    bucket = Bucket(1)
+
+    async def main() -> None:
+        clients = (make_client(bucket, seed=seed, in_flight=3) for seed in (1, 2))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(all_of(clients, 300), 300)
+
+    run(main())
+    assert bucket.accepted >= 0.98 * (bucket.burst + 300)
+    assert share_rejected(bucket) <= 0.1
 
 
 @pytest.mark.parametrize("per_second", [20, 200])
