@@ -44,6 +44,10 @@ _CALM_FACTOR = 1.25
 """So long after a 429 at most so many times the rate is sent, even if the bucket has filled up."""
 
 _DEFAULT_WINDOW = 5.0
+_LONGEST_WINDOW = 60.0
+"""A longer one is a quota, such as a gateway's for the day: its tokens are not worth waiting for.
+"""
+
 _TICK = 0.001
 """The shortest timer: at high rates what belongs to one millisecond passes at once."""
 _RECKONED = 0.01
@@ -199,7 +203,7 @@ class Gate:
             self._limit = count
             self._window = _parse_part(policy, "w") or _DEFAULT_WINDOW
             self._burst = max(1, int(_parse_part(policy, "burst") or count))
-        self._rate = self._limit / self._window
+        self._rate = self._limit / self._window if self._window <= _LONGEST_WINDOW else 0.0
 
     def _stop(self, now: float, seconds: float) -> None:
         """Send nothing for so long; then begin slowly, as if the bucket were empty still."""

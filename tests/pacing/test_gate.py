@@ -209,6 +209,26 @@ def test_headers_that_make_no_sense_stop_nobody(headers: dict[str, str]) -> None
     run(main())
 
 
+@pytest.mark.parametrize("policy", ["100;w=86400", "1;w=999999999"])
+def test_the_quota_of_a_day_is_no_rate(policy: str) -> None:
+    """A gateway that counts none remaining stops nobody: only its 429 does, while it says so."""
+    quota = {**HEADERS, "ratelimit-policy": policy}
+
+    async def main() -> None:
+        gate = Gate(1.0, VirtualClock())
+        for _ in range(20):
+            assert gate.enter()
+            gate.observe(quota)
+        assert gate.known is None
+        assert gate.enter()
+        gate.observe(quota, 3.0, succeeded=False)
+        assert not gate.enter()
+        await asyncio.sleep(3)
+        assert gate.enter()
+
+    run(main())
+
+
 def test_a_server_that_stops_announcing_a_limit_is_not_paced() -> None:
     """The gate turns itself off."""
 
