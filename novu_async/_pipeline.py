@@ -55,6 +55,7 @@ class Exchange:
     - `turn`: its turn at the subscriber, if it is a write.
     - `started`: when its first attempt passed the gate; the line before it is not the server's
       fault, and costs a call none of its patience.
+    - `refusal`: why the gate turned it away.
     """
 
     request: Request
@@ -66,6 +67,7 @@ class Exchange:
     started: float | None = None
     attempts: int = 0
     last_error: CallError | None = None
+    refusal: str | None = None
 
 
 class Pipeline:
@@ -217,10 +219,13 @@ class Pipeline:
                 budget=self._budget,
                 on_retry=partial(self._will_retry, exchange),
             )
-        except CallError as last:
+        except CallError as caught:
+            last = _own_error(caught, exchange)
             last.attempts = exchange.attempts
             self._log_end(last, exchange, logging.WARNING)
-            raise
+            if last is caught:
+                raise
+            raise last from last.__cause__
         else:
             reply.attempts = exchange.attempts
             return reply
@@ -316,8 +321,9 @@ class Pipeline:
             stop, now = gate.stopped_for, self.clock.monotonic()
             elapsed = 0.0 if exchange.started is None else now - exchange.started
             if elapsed + stop > exchange.patience and not self._background:
+                exchange.refusal = f"an earlier answer asked to wait, for another {stop:.0f} s"
                 raise RateLimitError(
-                    f"not sent: an earlier answer asked to wait, for another {stop:.0f} s",
+                    f"not sent: {exchange.refusal}",
                     status_code=429,
                     retry_after=stop,
                     request=exchange.request.info,
@@ -423,6 +429,17 @@ def _stop_of(error: APIError | None) -> float | None:
     if not isinstance(error, RateLimitError):
         return None
     return 1.0 if error.retry_after is None else error.retry_after
+
+
+def _own_error(caught: CallError, exchange: Exchange) -> CallError:
+    """Return what a call itself met last, also where the gate has turned it away since."""
+    own = exchange.last_error
+    if exchange.refusal is None or own is None or own is caught:
+        return caught
+    own.may_have_applied |= caught.may_have_applied
+    for note in (*caught.__notes__, f"not sent again: {exchange.refusal}"):
+        own.add_note(note)
+    return own
 
 
 def _extra_of(exchange: Exchange, error: CallError, **more: float) -> dict[str, Any]:
