@@ -234,12 +234,16 @@ class Pipeline:
 
     async def _sleep(self, seconds: float) -> None:
         """Wait before a retry, unless the client is closed meanwhile."""
+        self._transport.check_usable()
         sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
         self.keep(sleeping)
+        caller = asyncio.current_task()
+        before = caller and caller.cancelling()
         try:
             await sleeping
         except asyncio.CancelledError:
-            if self._transport.closed and sleeping.cancelled():
+            is_callers = caller and caller.cancelling() != before
+            if self._transport.closed and sleeping.cancelled() and not is_callers:
                 self._transport.check_usable()  # raises ClientClosedError
             raise
 

@@ -1,10 +1,16 @@
 """What ends a call while it waits: the gate, its caller, or the end of the client."""
 
-import pytest
-from core_doubles import reply, script
+import asyncio
+from typing import Any, cast
 
+import pytest
+from attrs import define
+from core_doubles import Call, ScriptedTransport, reply, script, settings
+
+from novu_async._pipeline import Pipeline
 from novu_async._wire import Reply, Request
-from novu_async.errors import RateLimitError, ServerError
+from novu_async.errors import ClientClosedError, RateLimitError, ServerError
+from tests.pacing.virtual_time import VirtualClock, run
 
 pytestmark = pytest.mark.anyio
 
@@ -25,3 +31,53 @@ async def test_a_call_that_the_gate_turns_away_later_raises_its_own_error() -> N
     assert "not sent again: an earlier answer asked to wait" in caught.value.__notes__[-1]
     with pytest.raises(RateLimitError, match="not sent: an earlier answer"):
         await call()
+
+
+@define
+class ClosingTransport(ScriptedTransport):
+    """One that refuses, once it is closed, as the real one does."""
+
+    def check_usable(self) -> None:
+        """Raise where it is closed."""
+        if self.closed:
+            raise ClientClosedError("closed")
+
+
+def in_virtual_time(*steps: Any) -> Call:
+    """Make a call that meets these answers and errors; its waits are those of a virtual loop."""
+    transport = ClosingTransport(list(steps))
+    return Call(transport, Pipeline(settings(), cast("Any", transport), VirtualClock()))
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_call_that_waits_for_a_retry_ends_with_the_client(cancelled: bool) -> None:
+    """One that is cancelled just before is cancelled: its caller may wait for that."""
+
+    async def main() -> float:
+        call = in_virtual_time(reply(503, Retry_After="100"))
+        task = asyncio.create_task(call())
+        await asyncio.sleep(1)
+        if cancelled:
+            task.cancel()
+        await call.pipeline.aclose()
+        with pytest.raises(asyncio.CancelledError if cancelled else ClientClosedError):
+            await task
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == 1
+
+
+def test_a_retry_that_fails_after_the_end_of_the_client_is_the_last() -> None:
+    """The call waits for no further one, which could not be sent."""
+
+    async def main() -> float:
+        async def fails_late(_: Request) -> Reply:
+            await call.pipeline.aclose()
+            return reply(503, Retry_After="50")
+
+        call = in_virtual_time(reply(503, Retry_After="1"), fails_late)
+        with pytest.raises(ClientClosedError):
+            await call()
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == 1
