@@ -215,7 +215,7 @@ class Pipeline:
                 config,
                 started=now if exchange.started is None else exchange.started,
                 monotonic=self.clock.monotonic,
-                sleep=self._sleep,
+                sleep=self.pause,
                 budget=self._budget,
                 on_retry=partial(self._will_retry, exchange),
             )
@@ -232,8 +232,8 @@ class Pipeline:
         finally:
             exchange.last_error = None  # its traceback refers to frames that refer to this
 
-    async def _sleep(self, seconds: float) -> None:
-        """Wait before a retry, unless the client is closed meanwhile."""
+    async def pause(self, seconds: float) -> None:
+        """Wait inside a call, unless the client is closed meanwhile."""
         self._transport.check_usable()
         sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
         self.keep(sleeping)

@@ -342,7 +342,7 @@ class DeviceTokens:
         seconds = self._pipeline.settings.confirm_after
         if seconds is None:
             return channel
-        await self._pipeline.clock.sleep(seconds)
+        await self._pipeline.pause(seconds)
         return await access.read_certain(())
 
     async def _pause(self) -> None:

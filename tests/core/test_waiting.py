@@ -7,9 +7,11 @@ import pytest
 from attrs import define
 from core_doubles import Call, ScriptedTransport, reply, script, settings
 
+from novu_async import Novu
 from novu_async._pipeline import Pipeline
 from novu_async._wire import Reply, Request
 from novu_async.errors import ClientClosedError, RateLimitError, ServerError
+from novu_async.testing import LocalNovu
 from tests.pacing.virtual_time import VirtualClock, run
 
 pytestmark = pytest.mark.anyio
@@ -81,3 +83,16 @@ def test_a_retry_that_fails_after_the_end_of_the_client_is_the_last() -> None:
         return asyncio.get_running_loop().time()
 
     assert run(main()) == 1
+
+
+async def test_a_verb_that_waits_to_confirm_ends_with_the_client(local: LocalNovu) -> None:
+    """`confirm_after` may be long, and nobody wants to know any more."""
+    novu = Novu(local.api_key, server_url=local.url, confirm_after=600)
+    verb = asyncio.create_task(novu.subscribers.device_tokens.add("u1", "fcm", ["t"]))
+    while not local.requests or local.requests[0].status is None:
+        await asyncio.sleep(0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    await novu.aclose()
+    with pytest.raises(ClientClosedError):
+        await asyncio.wait_for(verb, 5)
