@@ -6,6 +6,7 @@ own, because one that is shared between tasks mixes up their errors.
 
 import math
 import random
+import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -93,7 +94,8 @@ class RetryConfig:
     """Which failures are sent again.
 
     - `strategy`: "backoff", or "none" to send once.
-    - `retry_connection_errors`: also after a lost connection or a timeout.
+    - `retry_connection_errors`: also after a lost connection or a timeout, but not where TLS
+      cannot be set up.
     - `status_codes_override`: statuses such as `["429", "5XX"]` in place of the usual ones: 408,
       409 with a Retry-After, 425, 429, 500, 502, 503, 504.
     - `max_attempts`: how often a call is attempted in all; None leaves it to `max_elapsed_time`.
@@ -162,7 +164,8 @@ def is_retried(error: BaseException, config: RetryConfig) -> bool:
     if isinstance(error, ReplyTooLargeError):
         return False  # the call was carried out, and the next answer would be as large
     if isinstance(error, APIConnectionError):
-        return config.retry_connection_errors
+        # what TLS refuses, such as a certificate, it would refuse again
+        return config.retry_connection_errors and not isinstance(error.__cause__, ssl.SSLError)
     if not isinstance(error, APIError) or error.replayed:
         return False
     if config.status_codes_override:

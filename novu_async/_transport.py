@@ -2,6 +2,7 @@
 
 aiohttp                                       here
 ClientConnectorError, ConnectionTimeoutError  APIConnectionError / APITimeoutError, not applied
+ClientSSLError                                APIConnectionError, not applied, not retried
 ClientHttpProxyError                          ConfigurationError (4xx) / APIConnectionError
 ServerTimeoutError, TimeoutError              APITimeoutError, may have been applied
 ServerDisconnectedError, reset, cut-off body  APIConnectionError, may have been applied
@@ -313,9 +314,18 @@ def _translate(error: Exception, request: Request, timeout: float) -> NovuError:
             request=request.info,
             may_have_applied=writes,
         )
-    if isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(error, aiohttp.ClientSSLError):
         return APIConnectionError(
-            f"cannot connect, check server_url and the network: {error}", request=request.info
+            "cannot set up TLS, check server_url and the server's certificate, whose authority "
+            f"may be given by ssl: {_one_line(str(error.__cause__))}",
+            request=request.info,
+        )
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # a port that is open and speaks plain HTTP may reset the connection
+        is_reset = isinstance(error.os_error, ConnectionResetError)
+        what = "set up TLS" if is_reset and request.url.startswith("https:") else "connect"
+        return APIConnectionError(
+            f"cannot {what}, check server_url and the network: {error}", request=request.info
         )
     if isinstance(error, _SpoiltError):
         return APIConnectionError(f"not sent: {error}", request=request.info)

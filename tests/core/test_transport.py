@@ -2,8 +2,13 @@
 
 import asyncio
 import gzip
+import re
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,6 +27,7 @@ from novu_async import (
 from novu_async import (
     Novu as RealNovu,
 )
+from novu_async._retry import DEFAULT_RETRIES
 from novu_async.testing import LocalNovu
 from novu_async.utils import BackoffStrategy, RetryConfig
 
@@ -66,6 +72,10 @@ def refused_url() -> str:
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
+def https_url(server: asyncio.Server) -> str:
+    return f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
 async def close(writer: asyncio.StreamWriter) -> None:
     """Answer nothing and close."""
     writer.close()
@@ -105,6 +115,53 @@ async def test_nobody_listens(refused_url: str) -> None:
     assert "check server_url and the network" in str(error)
     assert error.may_have_applied is False
     assert error.request.path == "/v1/subscribers/u1/credentials"
+
+
+async def test_a_server_that_does_not_speak_tls() -> None:
+    """https to a port of plain HTTP is said at once: trying again would change nothing."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(http(status="400 Bad Request"))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, Novu(https_url(server), retries=DEFAULT_RETRIES) as novu:
+        error = await fail(novu)
+    assert type(error) is APIConnectionError
+    assert "cannot set up TLS, check server_url" in str(error)
+    assert (error.attempts, error.may_have_applied) == (1, False)
+
+
+async def test_a_server_that_ends_the_connection_before_tls() -> None:
+    """The error names TLS; it is tried again, because a server that is restarted does the same."""
+
+    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    twice = RetryConfig("backoff", BackoffStrategy(0, 0, 1, 60_000), max_attempts=2)
+    async with server, Novu(https_url(server), retries=twice) as novu:
+        error = await fail(novu)
+    assert "cannot set up TLS, check server_url" in str(error)
+    assert error.attempts == 2
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes the certificate")
+async def test_a_certificate_that_nobody_has_signed(tmp_path: Path) -> None:
+    """It is refused at once, and the error says why."""
+    made, loop = tmp_path / "made.pem", asyncio.get_running_loop()
+    request = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=novu"]
+    subprocess.run(  # noqa: ASYNC221
+        [*request, "-keyout", made, "-out", tmp_path / "cert.pem"], check=True, capture_output=True
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "cert.pem", made)
+    loop.set_exception_handler(lambda *_: None)  # the server's side of the handshake
+    server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context)
+    async with server, Novu(https_url(server), retries=DEFAULT_RETRIES) as novu:
+        error = await fail(novu)
+    assert re.search("cannot set up TLS.*self.signed certificate", str(error))
+    assert error.attempts == 1
 
 
 async def test_a_name_that_does_not_resolve() -> None:
