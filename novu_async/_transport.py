@@ -50,6 +50,9 @@ _LEAST_SECONDS = 0.001
 _MAX_SPOILT = 100
 """How many kept connections are replaced for one request: as many as there are by default."""
 
+_LONGEST_HEADER = 65_536
+"""In bytes: a write that succeeded is no error because a proxy adds much to its answer."""
+
 _JSON = "application/json"
 _CLOSED_SESSION = "the aiohttp session that was passed in is closed"
 
@@ -220,6 +223,8 @@ class Transport:
             proxy=settings.proxy,
             # answers set no cookies that a client would want to send back
             cookie_jar=aiohttp.DummyCookieJar(),
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
         )
         # aiohttp has no public way to say so; it would send twice and tell nobody
         self._session._retry_connection = False

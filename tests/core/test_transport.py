@@ -328,6 +328,13 @@ async def test_an_answer_that_is_too_long() -> None:
             await append(novu)
 
 
+async def test_an_answer_with_a_long_header() -> None:
+    """What a proxy adds to the answer of a write makes no failure of it."""
+    long = http(STORED, "200 OK", f"Content-Security-Policy: {'x' * 60_000}")
+    async with serve([long]) as server, Novu(server) as novu:
+        assert (await append(novu)).result.subscriber_id == "u1"
+
+
 async def test_an_answer_without_end() -> None:
     """Reading stops at `max_reply_bytes`, not when the server stops."""
 
