@@ -16,7 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Coroutine
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import aiohttp
@@ -242,8 +242,7 @@ class Transport:
             connector = session.connector
             session.detach()
             if connector is not None:
-                # the first step closes the connections, the others would only wait for it
-                next(connector.close().__await__(), None)
+                self._close_connections(connector)
             del connector
         warnings.warn(  # at the very end: where warnings are errors nothing follows it
             f"a Novu made at {self._made_at} was never closed; use `async with` or await aclose()",
@@ -251,6 +250,18 @@ class Transport:
             source=self,
             stacklevel=2,
         )
+
+    def _close_connections(self, connector: aiohttp.BaseConnector) -> None:
+        def close() -> None:
+            # the first step closes the connections, the others would only wait for it
+            next(connector.close().__await__(), None)
+
+        loop = self._loop
+        if loop is None or not loop.is_running() or asyncio._get_running_loop() is loop:
+            close()
+            return
+        with suppress(RuntimeError):  # it has just been closed
+            loop.call_soon_threadsafe(close)  # its connections are not to be used in this thread
 
 
 def _keep_large_blocks() -> None:

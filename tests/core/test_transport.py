@@ -1,6 +1,7 @@
 """One exchange over real connections, and everything that can go wrong with it."""
 
 import asyncio
+import gc
 import gzip
 import re
 import shutil
@@ -508,3 +509,22 @@ async def test_a_server_that_stalls_takes_no_connection_from_another(local: Loca
         for task in calls:
             task.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
+
+
+@pytest.mark.filterwarnings("ignore:a Novu made at")
+async def test_a_client_that_is_collected_in_another_thread(local: LocalNovu) -> None:
+    """Its connections are closed in their own, which debugging event loops insist on."""
+    asyncio.get_running_loop().set_debug(True)
+    box = [RealNovu(local.api_key, server_url=local.url)]
+    await append(box[0])
+    connector = box[0]._pipeline._transport._session._connector  # type: ignore[union-attr]
+
+    def collect() -> None:
+        box.clear()
+        gc.collect()
+
+    await asyncio.to_thread(collect)
+    await asyncio.sleep(0)
+    assert connector is not None
+    assert connector.closed
+    assert connector._conns == {}
