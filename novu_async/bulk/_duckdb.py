@@ -1,6 +1,7 @@
 """Parquet, and SQL over files; the only importer of DuckDB (extra `parquet`)."""
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ from novu_async.errors import ConfigurationError, InvalidRequestError
 
 _FETCHED_ROWS = 2048
 _MEMORY_LIMIT = "256MB"
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 def select_all(origin: object, name: str) -> str:
@@ -16,8 +18,9 @@ def select_all(origin: object, name: str) -> str:
         raise InvalidRequestError(
             f"{name} is Parquet, which cannot be read as a stream: give its path", "records"
         )
-    path = os.fspath(origin).replace("'", "''")
-    return f"select * from read_parquet('{path}')"  # noqa: S608, quoted above
+    # DuckDB takes a path for a pattern, and folders such as token=x for columns
+    path = _WILDCARD.sub(r"[\g<0>]", os.fspath(origin)).replace("'", "''")
+    return f"select * from read_parquet('{path}', hive_partitioning = false)"  # noqa: S608, quoted
 
 
 def select(sql: str) -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:

@@ -189,6 +189,22 @@ async def test_parquet_and_sql_over_files(bulk: Bulk, local: LocalNovu, tmp_path
 
 
 @pytest.mark.parametrize(
+    "name", ["tok[1].parquet", "tok?.parquet", "tok*.parquet", "token=of-the-folder/f.parquet"]
+)
+async def test_the_path_of_a_parquet_file_is_nothing_but_a_path(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path, name: str
+) -> None:
+    """It is no pattern that names other files, and no folder in it is a column."""
+    duckdb = pytest.importorskip("duckdb")
+    for path, token in ((tmp_path / "tok1.parquet", "other"), (tmp_path / name, "own")):
+        path.parent.mkdir(exist_ok=True)
+        rows = f"select 'u' as subscriber_id, 'fcm' as provider_id, '{token}' as token"
+        duckdb.sql(rows).write_parquet(str(path))
+    assert (await bulk.register(tmp_path / name)).done == 1
+    assert local.device_tokens("u", "fcm") == ["own"]
+
+
+@pytest.mark.parametrize(
     "sql", ["select nothing from nowhere", "not sql", "select 1 as a", "create table t (a int)"]
 )
 async def test_a_query_that_is_no_use(bulk: Bulk, sql: str) -> None:
