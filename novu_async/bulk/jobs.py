@@ -1,5 +1,6 @@
 """Job files: made from an input, or gone on with after the input is seen to be the same."""
 
+import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -75,6 +76,8 @@ def _place(path: Path | None) -> Iterator[Path]:
         return
     if path.exists() and not path.is_file():
         raise ConfigurationError(f"the job file {path} cannot be made: something else is there")
+    if path.is_symlink():  # it is made where its lock is, and the link stays one
+        path = Path(os.path.realpath(path))
     lock = JobLock(path)
     try:
         yield path

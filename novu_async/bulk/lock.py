@@ -44,8 +44,8 @@ class JobLock:
 
 
 def lock_of(job: Path) -> Path:
-    """Return the file that holds the lock of a job file."""
-    return job.with_name(job.name + ".lock")
+    """Return the file that holds the lock of a job file: one, by whatever link it is reached."""
+    return Path(f"{os.path.realpath(job)}.lock")
 
 
 def _open_locked(path: Path, job: Path) -> int:

@@ -135,6 +135,28 @@ async def test_a_second_run_at_the_same_time_is_refused(bulk: Bulk, tmp_path: Pa
     assert (await bulk.register(ROWS[:1], job=job)).done == 1
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_second_run_through_a_link_is_refused(
+    bulk: Bulk, tmp_path: Path, is_there: bool
+) -> None:
+    """The job is one by whatever name, also while it is made; the link stays one."""
+    job, link = tmp_path / "job", tmp_path / "link"
+    link.symlink_to(job)
+    if is_there:
+        await bulk.register(ROWS[:1], job=job)
+
+    async def rows() -> object:
+        yield ROWS[0]
+        with pytest.raises(ConfigurationError, match="in use by another process"):
+            await bulk.register(ROWS, job=job)
+
+    report = await bulk.register(rows(), job=link)  # type: ignore[arg-type]
+    assert (report.done, report.job) == (1, str(link))
+    assert (await bulk.register(ROWS[:1], job=job)).resumed
+    assert link.is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["job", "link"]
+
+
 async def test_the_lock_dies_with_its_process(bulk: Bulk, tmp_path: Path) -> None:
     """A killed process leaves the lock's file, which locks nobody out."""
     job = tmp_path / "job"
