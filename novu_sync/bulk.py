@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable
 from copy import copy
-from itertools import chain
 from typing import Any
 
 from novu_async import bulk as awaited
@@ -21,7 +20,7 @@ from novu_async.bulk import read_jsonl as read_jsonl
 from novu_async.bulk import read_outcomes as read_outcomes
 from novu_async.bulk import read_rows as read_rows
 from novu_async.bulk import read_select as read_select
-from novu_async.bulk.readers import IterableSource, as_source
+from novu_async.bulk.readers import IterableSource, as_source, fetch_all
 from novu_sync._blocking import Resource, blocking, blocking_function, blocking_iterator
 from novu_sync._calls import Feed
 
@@ -34,8 +33,7 @@ def read_here(records: Any, at_once: int) -> tuple[Any, Feed[Any] | None]:
     cursor: Any = source.items
     if isinstance(cursor, Collection):
         return source, None
-    has_rows = isinstance(cursor, Iterable)
-    rows = cursor if has_rows else chain.from_iterable(iter(lambda: cursor.fetchmany(at_once), []))
+    rows = cursor if isinstance(cursor, Iterable) else fetch_all(cursor, at_once)
     source = copy(source)
     feed = source.items = Feed(rows, at_once)
     return source, feed

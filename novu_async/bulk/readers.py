@@ -197,7 +197,7 @@ class IterableSource(Source):
                     batch = []
             yield batch
             return
-        items = iter(self.items) if isinstance(self.items, Iterable) else _fetch_all(self.items)
+        items = iter(self.items) if isinstance(self.items, Iterable) else fetch_all(self.items)
         while batch := list(islice(items, size)):
             yield batch
 
@@ -212,8 +212,9 @@ def _cursor_columns(items: object) -> tuple[str, ...]:
     return tuple(str(column[0]) for column in description)
 
 
-def _fetch_all(cursor: Any) -> Iterator[Any]:
-    while rows := cursor.fetchmany(_FETCHED_ROWS):
+def fetch_all(cursor: Any, at_once: int = _FETCHED_ROWS) -> Iterator[Any]:
+    """Yield the rows of a DB-API cursor, which ends with any sequence that is empty."""
+    while rows := cursor.fetchmany(at_once):
         yield from rows
 
 

@@ -7,10 +7,12 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import novu_sync.bulk
 from novu_async.bulk import (
     Bulk,
     DeviceToken,
@@ -159,6 +161,13 @@ async def test_a_cursor_that_cannot_be_iterated(
             self.description, self.fetchmany = inner.description, inner.fetchmany
 
     await check(bulk, local, Cursor())
+
+
+def test_a_cursor_that_ends_with_an_empty_tuple_ends() -> None:
+    """The DB-API promises a sequence; blocking code reads it to its end as well."""
+    answers = [(), tuple(ROWS[3:]), tuple(ROWS[:3])]
+    cursor = SimpleNamespace(description=None, fetchmany=lambda _: answers.pop())
+    assert novu_sync.bulk.plan(cursor).rows == 4
 
 
 async def test_sqlalchemy(bulk: Bulk, local: LocalNovu, database: sqlite3.Connection) -> None:
