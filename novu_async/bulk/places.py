@@ -8,6 +8,8 @@ from novu_async.bulk.failures import explained, part_of, target_of
 from novu_async.bulk.lock import lock_of
 from novu_async.errors import ConfigurationError, InvalidRequestError
 
+_SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
+
 
 def check_places(source: Path | None, job: Path | None, failures: Path | None) -> None:
     """Refuse files that would overwrite each other, that have no name, or cannot be written.
@@ -16,17 +18,26 @@ def check_places(source: Path | None, job: Path | None, failures: Path | None) -
     """
     _check_named(job, "job")
     _check_named(failures, "failures")
-    if job is not None and source is not None:
-        _check_apart((job, part_of(job), lock_of(job)), source, "job", "the records")
+    of_job = () if job is None else _files_of(job)
+    if source is not None:
+        _check_apart(of_job, source, "job", "the records")
     if failures is None:
         return
     target = target_of(failures)
     written = (target, part_of(target))
     if source is not None:
         _check_apart(written, source, "failures", "the records")
-    if job is not None:
-        _check_apart(written, job, "failures", "the job file")
+    for number, path in enumerate(of_job):
+        what = "a file beside the job file" if number else "the job file"
+        _check_apart(written, path, "failures", what)
     _check_writable(failures, part_of(target))
+
+
+def _files_of(job: Path) -> tuple[Path, ...]:
+    """Return a job file, and all that SQLite and we make and remove beside it."""
+    real = Path(os.path.realpath(job))
+    beside_it = (real.with_name(real.name + suffix) for suffix in _SQLITE_SUFFIXES)
+    return (job, part_of(real), lock_of(job), *beside_it)
 
 
 def _check_named(path: Path | None, what: str) -> None:
