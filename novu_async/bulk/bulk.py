@@ -243,8 +243,10 @@ async def _run(
     task = asyncio.create_task(_run_engines(engines))
     try:
         await _finish_or_stop(task, engines, grace)
-    finally:
-        written = await _write_failures(opened, failures)
+    except BaseException as error:
+        await _write_failures_after(error, opened, failures)
+        raise
+    written = await _write_failures(opened, failures)
     report = await opened.report(job=None if path is None else str(path), failures_path=written)
     cause = next((engine.cause for engine in engines if engine.cause is not None), None)
     if cause is not None:
@@ -271,6 +273,14 @@ async def _finish_or_stop(task: "asyncio.Task[None]", engines: list[Engine], gra
             task.cancel()
             await finish(task)
         raise
+
+
+async def _write_failures_after(error: BaseException, opened: Job, failures: Path | None) -> None:
+    """Write them beside an error that goes on its way, whatever happens here."""
+    try:
+        await _write_failures(opened, failures)
+    except Exception as another:
+        error.add_note(str(another))
 
 
 async def _write_failures(opened: Job, failures: Path | None) -> str | None:

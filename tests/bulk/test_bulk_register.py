@@ -5,6 +5,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import stat
 import threading
 from collections import Counter
@@ -656,6 +657,22 @@ async def test_an_error_in_the_progress_callback_is_raised(bulk: Bulk) -> None:
 
     with pytest.raises(RuntimeError, match="display is gone"):
         await bulk.register([("u", "fcm", "t")], progress=fail)
+
+
+async def test_failures_that_cannot_be_written_hide_no_error(bulk: Bulk, tmp_path: Path) -> None:
+    """What went wrong first is raised, with a note about the file."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def fail(progress: Progress) -> None:
+        if progress.phase == "sending":
+            shutil.rmtree(folder, ignore_errors=True)
+            raise RuntimeError("display is gone")
+
+    with pytest.raises(RuntimeError, match="display is gone") as caught:
+        await bulk.register([("u", "", "t")], failures=folder / "failed.csv", progress=fail)
+    (note,) = caught.value.__notes__
+    assert "failed.csv cannot be written: No such file or directory" in note
 
 
 async def test_async_iterables_are_read(bulk: Bulk, local: LocalNovu) -> None:
