@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
@@ -96,6 +97,7 @@ class Bulk:
         failed_path = None if failures is None else Path(failures)
         origin = source.path if isinstance(source, FileSource) else None
         check_places(origin, path, failed_path)
+        _import_ahead()
         watch = _watch(progress)
         async with open_job(path, source, operation, self._server_url, watch) as opened:
             sender = Sender(self._subscribers, operation, on_missing_subscriber)
@@ -144,6 +146,7 @@ class Bulk:
             )
         _check_options(operation, concurrency, on_missing_subscriber, stop_after)
         _check_whole("window", window)
+        _import_ahead()
         flow = Flow(
             as_source(records),
             Sender(self._subscribers, operation, on_missing_subscriber),
@@ -213,6 +216,12 @@ async def plan(
     _check_options(operation, 1, on_missing_subscriber, 1)
     async with open_job(None, as_source(records), operation, "", _watch(progress)) as opened:
         return await opened.thread.run(make_dry_run, opened.journal)
+
+
+def _import_ahead() -> None:
+    """Import what failing calls need, while connections have not taken all descriptors yet."""
+    for name in ("tenacity", "encodings.utf_8_sig"):
+        import_module(name)
 
 
 def _watch(progress: OnProgress | None) -> Callable[[Phase, int], None]:

@@ -2,11 +2,13 @@
 
 import asyncio
 import csv
+import errno
 import json
 import math
 import os
 import shutil
 import stat
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -577,6 +579,32 @@ async def test_rows_that_met_a_server_in_trouble_are_sent_once_more(
     report = await bulk.register(rows, concurrency=2, stop_after=100)
     assert (report.done, report.failed, report.requests) == (80, 0, 110)
     assert report.ok
+
+
+@pytest.mark.parametrize("way", ["register", "stream"])
+async def test_a_retry_opens_no_file(
+    local: LocalNovu, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Where connections have taken all that a process may have open, calls are still repeated."""
+
+    class NoFileLeft:
+        def find_spec(self, name: str, *_: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), name)
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tenacity"]:
+        monkeypatch.delitem(sys.modules, name)
+
+    async def rows() -> Any:
+        monkeypatch.setattr(sys, "meta_path", [NoFileLeft()])
+        yield ("u", "fcm", "t")
+
+    local.faults.next("error_503")
+    retries = RetryConfig("backoff", BackoffStrategy(1, 10, 1.5, 60_000), True)
+    async with Novu(local.api_key, server_url=local.url, retries=retries) as novu:
+        if way == "register":
+            assert (await novu.bulk.register(rows())).done == 1
+        else:
+            assert [outcome.status async for outcome in novu.bulk.stream(rows())] == ["done"]
 
 
 async def test_every_request_is_counted(local: LocalNovu) -> None:
