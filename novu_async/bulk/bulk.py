@@ -22,7 +22,7 @@ from novu_async.bulk.records import Operation
 from novu_async.bulk.report import Outcome, Phase, Progress, Report
 from novu_async.bulk.sending import Sender
 from novu_async.bulk.stream import Flow
-from novu_async.errors import BulkError, InvalidRequestError
+from novu_async.errors import BulkError, ConfigurationError, InvalidRequestError, NovuError
 
 Records = Source | Iterable[Any] | AsyncIterable[Any] | os.PathLike[str] | IO[Any]
 OnMissing = Literal["raise", "create"]
@@ -87,7 +87,8 @@ class Bulk:
 
         Raises InvalidRequestError for a source that is no use as a whole, or files that would
         overwrite each other; ConfigurationError for a job file that cannot be used or a failures
-        file that cannot be written; BulkError (with `report`) where the job was stopped.
+        file that cannot be written; BulkError (with `report`) where the job was stopped, or where
+        the failures could not be written at its end.
         """
         _check_options(operation, concurrency, on_missing_subscriber, stop_after)
         if records is None and job is None:
@@ -255,11 +256,17 @@ async def _run(
     except BaseException as error:
         await _write_failures_after(error, opened, failures)
         raise
-    written = await _write_failures(opened, failures)
+    written = unwritten = None
+    try:
+        written = await _write_failures(opened, failures)
+    except ConfigurationError as error:
+        unwritten = error
     report = await opened.report(job=None if path is None else str(path), failures_path=written)
     cause = next((engine.cause for engine in engines if engine.cause is not None), None)
     if cause is not None:
-        raise BulkError(_explain_stop(cause.message, report), report) from cause
+        raise BulkError(_explain_stop(cause, report, unwritten), report) from cause
+    if unwritten is not None:
+        raise BulkError(_explain_unwritten(unwritten, report), report) from unwritten
     return report
 
 
@@ -303,14 +310,25 @@ async def _write_failures(opened: Job, failures: Path | None) -> str | None:
     return str(failures) if await opened.thread.run(write) else None
 
 
-def _explain_stop(cause: str, report: Report) -> str:
+def _explain_stop(cause: NovuError, report: Report, unwritten: NovuError | None) -> str:
     next_step = (
         "run it again to go on" if report.job else "with a job file it could be gone on with"
     )
+    also = "" if unwritten is None else f"; {unwritten.message}"
     return (
-        f"stopped: {cause}; {report.done} rows are done, {report.failed} failed, "
-        f"{report.waiting} wait; put the cause right, then {next_step}"
+        f"stopped: {cause.message}; {report.done} rows are done, {report.failed} failed, "
+        f"{report.waiting} wait; put the cause right, then {next_step}{also}"
     )
+
+
+def _explain_unwritten(error: NovuError, report: Report) -> str:
+    next_step = (
+        "the job file has them: run it again with another failures file"
+        if report.job
+        else "with a job file they would not be lost"
+    )
+    rows = report.failed + report.invalid
+    return f"{error.message}; {report.done} rows are done, {rows} are not; {next_step}"
 
 
 def _check_options(

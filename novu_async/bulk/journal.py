@@ -210,14 +210,15 @@ class Journal:
 
     def failed_rows(self) -> Iterator[FailedRow]:
         """Yield the rows that failed, then those that were invalid, each in the input's order."""
-        found = self._db.execute(
-            f"SELECT {_ROW}, reason, detail, retryable FROM rows WHERE state = {FAILED} "
-            "ORDER BY line"
-        )
-        for row in found:
-            yield FailedRow(Row._make(row[:8]), Failure(row[8], row[9], bool(row[10])))
-        for line, reason, values in self._invalid():
-            yield FailedRow(Invalid(line, reason, values), Failure(reason))
+        with explained(self.path):
+            found = self._db.execute(
+                f"SELECT {_ROW}, reason, detail, retryable FROM rows WHERE state = {FAILED} "
+                "ORDER BY line"
+            )
+            for row in found:
+                yield FailedRow(Row._make(row[:8]), Failure(row[8], row[9], bool(row[10])))
+            for line, reason, values in self._invalid():
+                yield FailedRow(Invalid(line, reason, values), Failure(reason))
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield what became of every row that is dealt with, in no particular order."""

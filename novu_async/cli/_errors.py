@@ -16,6 +16,7 @@ _WORDS = {
     r"unless they are mapped or constant": "or give --map and --provider",
     r"with a job file it could be gone on with": "run it with --job to be able to go on",
     r"on_missing_subscriber": "--on-missing",
+    r"another failures file": "another --failures",
     r"choose another job file": "delete it, or choose another with --job",
 }
 """What messages call by its name in Python, and what it is called here."""

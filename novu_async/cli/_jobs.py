@@ -106,7 +106,8 @@ def _end_stopped(job: Job, error: "BulkError") -> int:
 
     report: Report = error.report
     cause = error.__cause__ or error
-    if report.done == report.failed == 0 and (job.can_begin_again or job.source == STDIN):
+    did_nothing = report.done == report.failed == 0 < report.waiting
+    if did_nothing and (job.can_begin_again or job.source == STDIN):
         job.files.remove_if_ours()
         if job.prints_json:
             _print(job, report, error=describe(error))
@@ -116,7 +117,10 @@ def _end_stopped(job: Job, error: "BulkError") -> int:
     _print(job, report, error=describe(error))
     complain(describe(error))
     _name_failures(report)
-    say(f"to go on: {_resume_command(job)}")
+    if report.waiting:
+        say(f"to go on: {_resume_command(job)}")
+    else:  # only the failures could not be written
+        say(f"{job.files.job} is kept; to write them: {_resume_command(job)} --failures FILE")
     return FAILED if isinstance(cause, APIConnectionError) else exit_status(cause)
 
 

@@ -32,7 +32,12 @@ from novu_async.bulk.failures import Shape, write_failures
 from novu_async.bulk.journal import FailedRow, Journal
 from novu_async.bulk.reasons import UNNAMED, Failure
 from novu_async.bulk.records import FIELDS, Columns, Invalid, Operation, Row
-from novu_async.errors import BulkError, InvalidRequestError
+from novu_async.errors import (
+    AuthenticationError,
+    BulkError,
+    ConfigurationError,
+    InvalidRequestError,
+)
 from novu_async.observing import AttemptInfo, Observer
 from novu_async.testing import LocalNovu
 from novu_async.testing._answers import Era
@@ -701,6 +706,49 @@ async def test_failures_that_cannot_be_written_hide_no_error(bulk: Bulk, tmp_pat
         await bulk.register([("u", "", "t")], failures=folder / "failed.csv", progress=fail)
     (note,) = caught.value.__notes__
     assert "failed.csv cannot be written: No such file or directory" in note
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_failures_that_cannot_be_written_at_the_end_cost_no_report(
+    bulk: Bulk, tmp_path: Path, kept: bool
+) -> None:
+    """The error has it, and a job file still has the rows."""
+    folder, job = tmp_path / "folder", tmp_path / "job" if kept else None
+    folder.mkdir()
+    rows = [("u", "fcm", "t"), ("u", "", "t")]
+
+    def remove(progress: Progress) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    failures = folder / "failed.csv"
+    with pytest.raises(BulkError, match=r"failed\.csv cannot be written") as caught:
+        await bulk.register(rows, job=job, failures=failures, progress=remove)
+    report = caught.value.report
+    assert (report.done, report.invalid, report.failures_path) == (1, 1, None)
+    assert isinstance(caught.value.__cause__, ConfigurationError)
+    assert ("run it again with another failures file" in str(caught.value)) == kept
+    if kept:
+        report = await bulk.register(None, job=job, failures=tmp_path / "failed.csv")
+        assert (report.done, report.requests) == (1, 1)
+        assert len((tmp_path / "failed.csv").read_text().splitlines()) == 2
+
+
+async def test_why_a_job_was_stopped_is_told_though_failures_cannot_be_written(
+    local: LocalNovu, tmp_path: Path
+) -> None:
+    """The first cause comes first, and the report says how far the job came."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def remove(progress: Progress) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    async with Novu("wrong", server_url=local.url) as novu:
+        rows = [("u", "fcm", "t"), ("u", "", "t")]
+        with pytest.raises(BulkError, match=r"^stopped: .*failed\.csv cannot be wri") as caught:
+            await novu.bulk.register(rows, failures=folder / "failed.csv", progress=remove)
+    assert isinstance(caught.value.__cause__, AuthenticationError)
+    assert (caught.value.report.waiting, caught.value.report.invalid) == (1, 1)
 
 
 async def test_async_iterables_are_read(bulk: Bulk, local: LocalNovu) -> None:

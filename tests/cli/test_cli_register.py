@@ -1,8 +1,10 @@
 """register, verify and job show, against a LocalNovu."""
 
 import csv
+import errno
 import gzip
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Callable
@@ -111,6 +113,32 @@ def test_failures_do_not_replace_the_output(start: Any, tmp_path: Path) -> None:
     assert process.wait() == 2
     assert "out cannot be written: this program's output goes there" in said
     assert _names(tmp_path) == {"in.csv", "out"}
+
+
+def test_failures_that_cannot_be_written_at_the_end(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report is printed all the same, and the command that is printed writes them elsewhere."""
+    (tmp_path / "in.csv").write_text("subscriber_id,provider_id,token\nu1,fcm,one\nu2,fcm,\n")
+
+    def fail(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr("novu_async.bulk.failures._replace", fail)
+        full.setattr("sys.argv", ["novu-credentials", "register", "in.csv"])
+        done = run("register", "in.csv")
+    assert done.status == 2
+    assert (_row(done.out, "tokens stored"), _row(done.out, "invalid")) == (1, 1)
+    first, second = done.err.splitlines()
+    assert "in.failed.csv cannot be written: No space left on device" in first
+    assert first.endswith("run it again with another --failures")
+    assert second.startswith("in.csv.job is kept; to write them: ")
+    assert second.endswith(" register in.csv --failures FILE")
+    again = run("register", "in.csv", "--failures", "other.csv")
+    assert again.status == 1
+    assert _names(tmp_path) == {"in.csv", "other.csv"}
+    assert "u2,fcm,," in (tmp_path / "other.csv").read_text()
 
 
 def test_only_retryable(run: Run, server: LocalNovu, tmp_path: Path) -> None:
