@@ -144,7 +144,9 @@ def _run(
 ) -> int:
     from novu_async.cli._files import STDIN, choose_files, choose_files_of_job
     from novu_async.cli._jobs import Job, run_job
+    from novu_async.cli._limits import make_room
 
+    make_room(concurrency)
     origin: str | None = source["file"]
     records = None
     if origin is None and source["select"] is None and job is not None:

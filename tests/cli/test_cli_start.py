@@ -2,6 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_program import PROGRAM
+
+from novu_async.testing import LocalNovu
 
 HEAVY = ("aiohttp", "rich", "attr", "asyncio", "novu_async.client", "novu_async.bulk")
 
@@ -56,3 +64,36 @@ def test_no_command_is_wrong_usage() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Commands:" in done.stderr
+
+
+def _register_with_files(start: Callable[..., Any], limit: str) -> Any:
+    pytest.importorskip("resource")
+    command = f"ulimit {limit} && exec '{PROGRAM}' register tokens.csv --concurrency 64"
+    process = start("-c", command, command="sh")
+    _, err = process.communicate(timeout=30)
+    return process.returncode, err
+
+
+def test_too_few_files_are_told_before_anything_is_read(
+    start: Callable[..., Any],
+    server: LocalNovu,
+    write_tokens: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    """The message says what the system allows, and what can be done about it."""
+    write_tokens(300)
+    status, err = _register_with_files(start, "-n 60")
+    assert status == 2
+    assert "may have 60: raise the limit (ulimit -n), or give --concurrency 28" in err
+    assert err.count("\n") == 1
+    assert server.requests == []
+    assert {path.name for path in tmp_path.iterdir()} == {"tokens.csv"}
+
+
+def test_as_many_files_are_opened_as_the_system_allows(
+    start: Callable[..., Any], server: LocalNovu, write_tokens: Callable[..., Path]
+) -> None:
+    """The soft limit of the shell, which is meant for other programs, does not end a job."""
+    write_tokens(300)
+    assert _register_with_files(start, "-S -n 40") == (0, "")
+    assert len(server.subscribers) == 300
