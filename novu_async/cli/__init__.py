@@ -6,6 +6,7 @@ Nothing of novu_async imports this package, and it imports click and rich only w
 import os
 import sys
 from importlib.util import find_spec
+from io import TextIOWrapper
 from typing import NoReturn
 
 
@@ -19,6 +20,8 @@ def main() -> NoReturn:
         sys.stderr.write("novu-credentials needs its extra: pip install 'novu-async[cli]'\n")
         sys.exit(2)
     _open_closed_streams()
+    if isinstance(sys.stdout, TextIOWrapper):  # as standard error escapes what it cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     from novu_async.cli._program import program
 
     program.main(prog_name="novu-credentials")

@@ -97,3 +97,12 @@ def test_as_many_files_are_opened_as_the_system_allows(
     write_tokens(300)
     assert _register_with_files(start, "-S -n 40") == (0, "")
     assert len(server.subscribers) == 300
+
+
+def test_what_the_output_cannot_show_is_escaped(start: Callable[..., Any], tmp_path: Path) -> None:
+    """Names come from the input, and a terminal may know fewer letters."""
+    (tmp_path / "in.csv").write_text("subscriber_id,provider_id,token\nu,ж,t\n", "utf-8")
+    process = start("register", "in.csv", "--dry-run", env={"PYTHONIOENCODING": "latin-1"})
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert r"unknown provider \u0436 in 1 row" in out
