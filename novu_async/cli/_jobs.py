@@ -144,7 +144,10 @@ def _end_interrupted(job: Job, *, was_begun: bool) -> None:
         job.files.remove_if_ours()
     _print(job, report, interrupted=True)
     _name_failures(report)
-    say(f"interrupted, and saved; to go on: {_resume_command(job)}")
+    if job.files.job.exists():
+        say(f"interrupted, and saved; to go on: {_resume_command(job)}")
+    else:
+        say(f"interrupted before any row was done; to begin again: {_same_command()}")
 
 
 def _print(job: Job, report: "Report", **more: Any) -> None:

@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and closed streams, with the program in a process of its own."""
 
+import asyncio
 import json
 import os
 import shlex
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_program import PROGRAM
+from cli_program import PROGRAM, Run
 
+from novu_async.bulk.engine import Engine
 from novu_async.testing import LocalNovu
 
 ROWS = 160
@@ -71,6 +73,31 @@ def test_signal_saves_and_the_printed_command_goes_on(
     assert process.returncode == 0, err
     assert len(server.requests) == ROWS, "what was acknowledged is not sent again"
     _assert_all_stored_once(server)
+    assert {path.name for path in tmp_path.iterdir()} == {"tokens.csv"}
+
+
+def test_signal_before_any_row_is_done_saves_nothing(
+    run: Run,
+    write_tokens: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is said to be saved then, and the command that is printed begins again."""
+    write_tokens(ROWS)
+
+    async def interrupt(self: Engine) -> None:
+        signal.raise_signal(signal.SIGINT)
+        while not self.stopped:
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Engine, "run", interrupt)
+    monkeypatch.setattr("sys.argv", ["novu-credentials", "register", "tokens.csv"])
+    done = run("register", "tokens.csv")
+    assert done.status == 130
+    assert "saved" not in done.err
+    last = done.err.splitlines()[-1]
+    assert last.startswith("interrupted before any row was done; to begin again: ")
+    assert last.endswith(" register tokens.csv")
     assert {path.name for path in tmp_path.iterdir()} == {"tokens.csv"}
 
 
