@@ -262,9 +262,10 @@ async def _run(
     except ConfigurationError as error:
         unwritten = error
     report = await opened.report(job=None if path is None else str(path), failures_path=written)
-    cause = next((engine.cause for engine in engines if engine.cause is not None), None)
-    if cause is not None:
-        raise BulkError(_explain_stop(cause, report, unwritten), report) from cause
+    stopped = next((engine for engine in engines if engine.cause is not None), None)
+    if stopped is not None:
+        message = _explain_stop(stopped.explanation, report, unwritten)
+        raise BulkError(message, report) from stopped.cause
     if unwritten is not None:
         raise BulkError(_explain_unwritten(unwritten, report), report) from unwritten
     return report
@@ -310,13 +311,13 @@ async def _write_failures(opened: Job, failures: Path | None) -> str | None:
     return str(failures) if await opened.thread.run(write) else None
 
 
-def _explain_stop(cause: NovuError, report: Report, unwritten: NovuError | None) -> str:
+def _explain_stop(cause: str, report: Report, unwritten: NovuError | None) -> str:
     next_step = (
         "run it again to go on" if report.job else "with a job file it could be gone on with"
     )
     also = "" if unwritten is None else f"; {unwritten.message}"
     return (
-        f"stopped: {cause.message}; {report.done} rows are done, {report.failed} failed, "
+        f"stopped: {cause}; {report.done} rows are done, {report.failed} failed, "
         f"{report.waiting} wait; put the cause right, then {next_step}{also}"
     )
 

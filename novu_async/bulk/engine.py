@@ -91,6 +91,11 @@ class Engine:
         return self._rule.cause
 
     @property
+    def explanation(self) -> str:
+        """The same in words."""
+        return self._rule.explanation
+
+    @property
     def stopped(self) -> bool:
         """Whether the job was stopped before its end."""
         return self._stopping

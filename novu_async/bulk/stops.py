@@ -50,6 +50,17 @@ class StopRule:
     _answered: bool = field(default=False, init=False)
     _silent_since: float = field(default=0.0, init=False)
 
+    @property
+    def explanation(self) -> str:
+        """What `cause` says, and which integration it is about: the API names the provider only."""
+        if self.cause is None:
+            return ""
+        for (provider_id, identifier), error in self.refused.items():
+            if error is self.cause:
+                named = f", integration_identifier {identifier}" if identifier else ""
+                return f"{error.message} (provider_id {provider_id}{named})"
+        return self.cause.message
+
     def begin(self) -> int:
         """Return a mark of this moment, for a write that is begun now."""
         return self._failures

@@ -75,9 +75,8 @@ class Flow:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         if self._rule.cause is not None:
-            raise BulkError(
-                f"stopped: {self._rule.cause.message}", self._report()
-            ) from self._rule.cause
+            message = f"stopped: {self._rule.explanation}"
+            raise BulkError(message, self._report()) from self._rule.cause
 
     async def _run(self) -> None:
         try:

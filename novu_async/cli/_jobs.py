@@ -102,16 +102,16 @@ def _tell_failures(report: "Report") -> None:
 
 def _end_stopped(job: Job, error: "BulkError") -> int:
     """Tell why a job could not go on; one that did nothing leaves no job file behind."""
-    from novu_async.errors import APIConnectionError
+    from novu_async.errors import APIConnectionError, IntegrationNotFoundError, NovuError
 
     report: Report = error.report
-    cause = error.__cause__ or error
+    cause = error.__cause__ if isinstance(error.__cause__, NovuError) else error
     did_nothing = report.done == report.failed == 0 < report.waiting
     if did_nothing and (job.can_begin_again or job.source == STDIN):
         job.files.remove_if_ours()
         if job.prints_json:
             _print(job, report, error=describe(error))
-        complain(describe(cause if isinstance(cause, Exception) else error))
+        complain(describe(error if isinstance(cause, IntegrationNotFoundError) else cause))
         _name_failures(report)
         return exit_status(cause)
     _print(job, report, error=describe(error))

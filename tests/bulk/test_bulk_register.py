@@ -508,6 +508,7 @@ async def test_an_identifier_that_all_rows_name_stops_the_job_soon(
     rows = [(f"u{i}", "fcm", "t", "fcm-eu") for i in range(1000)]
     with pytest.raises(BulkError, match="do not have active fcm integration") as caught:
         await bulk.register(rows)
+    assert "(provider_id fcm, integration_identifier fcm-eu); 0 rows are" in str(caught.value)
     assert caught.value.report.waiting == 1000
     assert len(local.requests) < 100
 

@@ -171,7 +171,7 @@ async def test_a_provider_without_integration_ends_the_stream() -> None:
         LocalNovu(integrations=["apns"]) as local,
         Novu(api_key=local.api_key, server_url=local.url) as novu,
     ):
-        with pytest.raises(BulkError, match="do not have active fcm integration"):
+        with pytest.raises(BulkError, match=r"active fcm integration\. \(provider_id fcm\)"):
             await collect(novu.bulk, ((f"u{i}", "fcm", "t") for i in count()))
         assert len(local.requests) < 100
 

@@ -300,6 +300,17 @@ def test_stop_in_the_middle_is_told(run: Run, tmp_path: Path) -> None:
     assert _names(tmp_path) == {"in.csv"}
 
 
+def test_the_integration_that_is_missing_is_named(
+    run: Run, write_tokens: Callable[..., Path]
+) -> None:
+    """Also where nothing of the job could be done; the API names the provider only."""
+    write_tokens(30)
+    done = run("register", "tokens.csv", "--integration-identifier", "fcm-eu")
+    assert done.status == 1
+    assert "(provider_id fcm, integration_identifier fcm-eu); 0 rows are done" in done.err
+    assert "activate an integration" in done.err
+
+
 @pytest.mark.parametrize(
     ("source", "name"),
     [
