@@ -1,6 +1,7 @@
 """`novu.bulk`: registering many, merged, paced, and surviving what happens meanwhile."""
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
@@ -91,6 +92,8 @@ class Bulk:
         the failures could not be written at its end.
         """
         _check_options(operation, concurrency, on_missing_subscriber, stop_after)
+        _check_seconds("patience", patience)
+        _check_seconds("grace", grace)
         if records is None and job is None:
             raise InvalidRequestError("records are needed, or a job file to go on with", "records")
         source = None if records is None else as_source(records)
@@ -147,6 +150,7 @@ class Bulk:
             )
         _check_options(operation, concurrency, on_missing_subscriber, stop_after)
         _check_whole("window", window)
+        _check_seconds("patience", patience)
         _import_ahead()
         flow = Flow(
             as_source(records),
@@ -285,7 +289,7 @@ async def _finish_or_stop(task: "asyncio.Task[None]", engines: list[Engine], gra
         for engine in engines:
             engine.stop()
         try:
-            await finish(task, timeout=grace)
+            await finish(task, timeout=None if grace == math.inf else grace)
         finally:
             task.cancel()
             await finish(task)
@@ -353,3 +357,8 @@ def _check_options(
 def _check_whole(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InvalidRequestError(f"{name} must be a whole number from 1", name)
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
+        raise InvalidRequestError(f"{name} must be a number of seconds from 0", name)

@@ -1,6 +1,7 @@
 """Job files: resumed, refused, damaged, and shared by nobody."""
 
 import asyncio
+import math
 import os
 import random
 import sqlite3
@@ -445,7 +446,8 @@ async def test_a_job_can_be_looked_at_where_nothing_can_be_written(
         os.chmod(tmp_path, 0o700)
 
 
-async def test_a_cancelled_job_finishes_what_is_under_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("grace", [10, math.inf])
+async def test_a_cancelled_job_finishes_what_is_under_way(tmp_path: Path, grace: float) -> None:
     """Nothing more is begun, what was acknowledged is recorded, and the next run goes on."""
     async with (
         LocalNovu(latency=0.005) as local,
@@ -453,7 +455,9 @@ async def test_a_cancelled_job_finishes_what_is_under_way(tmp_path: Path) -> Non
     ):
         bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
         rows = [(f"u{i}", "fcm", "t") for i in range(400)]
-        task = asyncio.create_task(bulk.register(rows, job=tmp_path / "job", concurrency=4))
+        task = asyncio.create_task(
+            bulk.register(rows, job=tmp_path / "job", concurrency=4, grace=grace)
+        )
         while len(local.requests) < 20:
             await asyncio.sleep(0)
         task.cancel()

@@ -189,6 +189,8 @@ async def test_an_error_of_the_source_is_raised(bulk: Bulk) -> None:
         await collect(bulk, io.BytesIO(b""))
     with pytest.raises(InvalidRequestError, match="window"):
         await collect(bulk, [], window=0)
+    with pytest.raises(InvalidRequestError, match="patience must be a number of seconds"):
+        await collect(bulk, [], patience="x")
 
 
 async def test_a_write_under_way_as_a_stream_is_closed_keeps_others_of_its_subscriber_waiting(
