@@ -37,9 +37,12 @@ else:
         return orjson.dumps(value)
 
 
-def parse_object(body: bytes | str) -> dict[str, Any] | None:
-    """Decode a JSON object; None where the text is anything else, whatever the reason."""
-    for loads in _loaders:
+def parse_object(body: bytes | str, *, has_long_numbers: bool = False) -> dict[str, Any] | None:
+    """Decode a JSON object; None where the text is anything else, whatever the reason.
+
+    - `has_long_numbers`: keep whole numbers over 64 bits, which orjson makes floats of.
+    """
+    for loads in (json.loads, *_loaders) if has_long_numbers else _loaders:
         try:
             value = loads(body)
         except (ValueError, RecursionError):

@@ -128,6 +128,14 @@ def test_a_broken_json_line_costs_itself_only(broken: bytes) -> None:
     assert rows[1].line == 2
 
 
+@pytest.mark.parametrize("number", [2**63 - 1, 2**64, 10**19, -(2**64), 10**200])
+def test_a_long_number_in_json_lines_stays_the_id_that_it_is(number: int) -> None:
+    """orjson makes a float of what has more than 64 bits."""
+    document = {"subscriber_id": number, "provider_id": "fcm", "token": "t"}
+    (row,) = read_bytes(json.dumps(document).encode())
+    assert row == Row(1, str(number), "fcm", "", "t")
+
+
 def test_many_stray_quotes_do_not_swallow_good_lines() -> None:
     """Each stray quote costs its own line, also where a later quote could close it."""
     lines = [f'u{i},fcm,"t{i}' if i % 3 == 0 else f"u{i},fcm,t{i}" for i in range(90)]
