@@ -3,6 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from novu_async.errors import InvalidRequestError
 from novu_async.providers import is_push
 
 _MAX_ID_BITS = 1000
+_MAX_ID_DIGITS = 300
 """Python refuses to write numbers of 5,000 digits, and no id has 300."""
 
 _JSON_KINDS = (int, float, list, tuple, dict, type(None))
@@ -200,15 +202,16 @@ def old_reason(values: Mapping[str, Any]) -> str:
 
 def _without_strange(values: Mapping[str, Any], columns: Columns) -> Mapping[str, Any]:
     """Take out the values whose text would pass when fed back where they did not, as of bytes."""
-    return {
-        name: value if _is_kept(name, value, columns) else REFUSED for name, value in values.items()
-    }
+    return {name: _kept(name, value, columns) for name, value in values.items()}
 
 
-def _is_kept(column: str, value: object, columns: Columns) -> bool:
-    if not columns.has(column) or columns.text_of(column, value) is not None:
-        return True
-    return isinstance(value, _JSON_KINDS) and _is_json(value)
+def _kept(column: str, value: object, columns: Columns) -> object:
+    if not columns.has(column):
+        return value
+    text = columns.text_of(column, value)
+    if text is not None and not isinstance(value, int):
+        return text
+    return value if isinstance(value, _JSON_KINDS) and _is_json(value) else REFUSED
 
 
 def check_row(
@@ -260,6 +263,8 @@ def _given(fields: Mapping[str, Any], name: str) -> Any:
 
 def _as_id(value: Any) -> Any:
     """Take the numbers and UUIDs that databases have as ids."""
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _MAX_ID_DIGITS:
+        value = int(value) if value == int(value) else value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if value.bit_length() < _MAX_ID_BITS else value
     return str(value) if isinstance(value, UUID) else value

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -71,6 +72,27 @@ def test_ids_of_databases_are_taken() -> None:
     uuid = UUID("12345678-1234-5678-1234-567812345678")
     assert read((7, "fcm", "t")) == Row(1, "7", "fcm", "", "t")
     assert read((uuid, "fcm", "t")) == Row(1, str(uuid), "fcm", "", "t")
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [("7", "7"), ("7.00", "7"), ("1E+5", "100000"), (f"{2**90}", f"{2**90}")],
+)
+def test_whole_decimals_are_ids_as_whole_numbers_are(number: str, expected: str) -> None:
+    """DuckDB and other databases give them for DECIMAL and HUGEINT; a refused row keeps the id."""
+    value = Decimal(number)
+    assert read((value, "fcm", "t")) == Row(1, expected, "fcm", "", "t")
+    refused = read((value, "fcm", ""))
+    assert isinstance(refused, Invalid)
+    assert load_values(refused.values)["subscriber_id"] == expected
+
+
+@pytest.mark.parametrize("number", ["7.5", "NaN", "sNaN", "Infinity", "1E+999999", "1E-7"])
+def test_other_decimals_are_no_ids(number: str) -> None:
+    """Their text would be an id that nobody has."""
+    refused = read((Decimal(number), "fcm", "t"))
+    assert isinstance(refused, Invalid)
+    assert isinstance(read(load_values(refused.values)), Invalid)
 
 
 def test_columns_and_constants_are_applied() -> None:
