@@ -152,13 +152,16 @@ def _quote(field: str, delimiter: str) -> str:
 
 
 def _field_of(value: Any, column: str, columns: Columns) -> str:
-    """Write a value as a field; as text some would pass that were refused."""
+    """Write a value as a field; as text some would pass that were refused.
+
+    A line that has a NUL would not be read again.
+    """
     if value is None:
         return ""
     if columns.has(column):
         text = columns.text_of(column, value)
-        return REFUSED if text is None else text
-    return value if isinstance(value, str) else json.dumps(value)
+        return REFUSED if text is None or "\0" in text else text
+    return value.replace("\0", "") if isinstance(value, str) else json.dumps(value)
 
 
 def _documents(rows: Iterable[FailedRow], shape: Shape) -> Iterator[dict[str, Any]]:

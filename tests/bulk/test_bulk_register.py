@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ from novu_async.bulk import (
 from novu_async.bulk.failures import Shape, write_failures
 from novu_async.bulk.journal import FailedRow, Journal
 from novu_async.bulk.reasons import UNNAMED, Failure
-from novu_async.bulk.records import FIELDS, Columns, Invalid, Operation, Row
+from novu_async.bulk.records import FIELDS, REFUSED, Columns, Invalid, Operation, Row
 from novu_async.errors import (
     AuthenticationError,
     BulkError,
@@ -228,6 +229,25 @@ async def test_a_value_that_is_no_text_does_not_become_one(
     assert report.invalid == len(rows)
     assert (await bulk.register(failures)).invalid == len(rows)
     assert local.requests == []
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"), [("subscriber_id", REFUSED), ("token", REFUSED), ("note", "ab")]
+)
+async def test_a_row_with_nul_comes_back_from_a_csv_of_failures(
+    bulk: Bulk, tmp_path: Path, field: str, expected: str
+) -> None:
+    """A field of ours is refused once more; another column loses nothing but the NUL."""
+    row = {"subscriber_id": "u", "provider_id": "", "token": "t", "note": "n", field: "a\0b"}
+    description = [(name,) for name in row]
+    answers = [[], [tuple(row.values())]]
+    cursor: Any = SimpleNamespace(description=description, fetchmany=lambda _: answers.pop())
+    await bulk.register(cursor, failures=tmp_path / "failed.csv")
+    (failed,) = csv.DictReader((tmp_path / "failed.csv").read_text().splitlines())
+    assert {name: failed[name] for name in row} == {**row, field: expected}
+    (again,) = read_csv(tmp_path / "failed.csv").rows("append")
+    assert isinstance(again, Invalid)
+    assert "NUL" not in again.reason
 
 
 async def test_a_number_that_is_an_id_stays_one(
