@@ -19,6 +19,7 @@ _REASONS: tuple[tuple[type[NovuError], str, bool], ...] = (
     (errors.PermissionDeniedError, "API key may not do this", False),
     (errors.ConflictError, "conflict", True),
     (errors.RateLimitError, "rate limit", True),
+    (errors.ReplyTooLargeError, "the answer is over max_reply_bytes of the client", False),
     (errors.APITimeoutError, "no answer in time", True),
     (errors.APIConnectionError, "no connection", True),
 )

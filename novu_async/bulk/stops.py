@@ -134,7 +134,7 @@ class StopRule:
 
 def is_silence(error: NovuError) -> bool:
     """Tell whether an error says nothing about its row: no answer, or none that is one."""
-    return isinstance(error, _SILENT)
+    return isinstance(error, _SILENT) and not isinstance(error, errors.ReplyTooLargeError)
 
 
 def integration_of(write: Write) -> Integration:

@@ -669,6 +669,17 @@ async def test_trouble_that_stays_is_the_rows_own(bulk: Bulk, local: LocalNovu) 
     ]
 
 
+async def test_an_answer_that_is_too_large_is_told_as_such(local: LocalNovu) -> None:
+    """It is an answer, and the same for each try: the row is not sent once more."""
+    local.faults.next("oversized_reply", times=100)
+    async with Novu(local.api_key, server_url=local.url, max_reply_bytes=10_000) as novu:
+        report = await novu.bulk.register([("u", "fcm", "t"), ("v", "fcm", "t")])
+    (failed,) = report.failures
+    assert (failed.count, failed.retryable) == (2, False)
+    assert "max_reply_bytes" in failed.reason
+    assert len(local.requests) == 2
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_no_row_is_lost_under_random_faults(seed: int, tmp_path: Path) -> None:
     """After any mixture of faults every done row is stored, and every other is in the report."""

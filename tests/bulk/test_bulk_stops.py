@@ -152,6 +152,11 @@ def test_a_short_job_that_got_no_answer_at_all_is_stopped() -> None:
         (errors.SubscriberNotFoundError("SubscriberId: u not found"), "no such subscriber", False),
         (errors.APITimeoutError("x"), "no answer in time", True),
         (errors.APIConnectionError("x"), "no connection", True),
+        (
+            errors.ReplyTooLargeError("x"),
+            "the answer is over max_reply_bytes of the client",
+            False,
+        ),
         (errors.LegacyValidationError("x"), "refused by the API", False),
         (errors.PayloadTooLargeError("x", status_code=500), "too large for the API", False),
         (errors.ServerError("x", status_code=503), "status 503", True),
