@@ -23,8 +23,10 @@ def select_all(origin: object, name: str) -> str:
     return f"select * from read_parquet('{path}', hive_partitioning = false)"  # noqa: S608, quoted
 
 
-def select(sql: str) -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:
+def select(sql: str, file: str = "") -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:
     """Run a query; return the names of its columns, and its rows as a stream.
+
+    - `file`: the name of the file, where the query is not the user's own but `select_all` made it.
 
     Raises ConfigurationError without DuckDB, InvalidRequestError where the query cannot run.
     """
@@ -39,28 +41,39 @@ def select(sql: str) -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:
         result = connection.execute(sql)
     except duckdb.Error as error:
         connection.close()
-        raise _explain(error) from None
+        raise _explain(error, file) from None
     names = tuple(str(column[0]) for column in result.description or ())
-    return names, _rows(connection, result, duckdb.Error)
+    return names, _rows(connection, result, duckdb.Error, file)
 
 
-def _rows(connection: Any, result: Any, failure: type[Exception]) -> Iterator[tuple[Any, ...]]:
+def _rows(
+    connection: Any, result: Any, failure: type[Exception], file: str
+) -> Iterator[tuple[Any, ...]]:
     try:
         while rows := result.fetchmany(_FETCHED_ROWS):
             yield from rows
     except failure as error:
-        raise _explain(error) from None
+        raise _explain(error, file) from None
     finally:
         connection.close()
 
 
-def _explain(error: Exception) -> InvalidRequestError:
+def _explain(error: Exception, file: str) -> InvalidRequestError:
     """Say what DuckDB says of the query, but not what it quotes from the rows."""
     kind = type(error).__name__
+    if file and kind in _NOT_THE_FILES:
+        return InvalidRequestError(f"DuckDB cannot read {file}: {kind}", "records")
+    if file:
+        return InvalidRequestError(
+            f"{file} is Parquet that is cut off or damaged: make it again", "records"
+        )
     said = str(error).partition("\n")[0] if kind in _ABOUT_THE_QUERY else kind
     return InvalidRequestError(f"DuckDB cannot run the query: {said}", "sql")
 
 
 _ABOUT_THE_QUERY = frozenset(
     {"BinderException", "CatalogException", "IOException", "ParserException"}
+)
+_NOT_THE_FILES = frozenset(
+    {"InterruptException", "NotImplementedException", "OutOfMemoryException", "PermissionException"}
 )

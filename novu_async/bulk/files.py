@@ -16,6 +16,7 @@ from novu_async.errors import InvalidRequestError
 Kind = Literal["csv", "jsonl", "parquet"]
 
 _GZIP = b"\x1f\x8b"
+_PARQUET = b"PAR1"
 _UNPACK = {
     b"PK\x03\x04": "a zip archive or a spreadsheet",
     b"BZh": "packed with bzip2",
@@ -101,6 +102,10 @@ def _inspect(stream: _Bytes, name: str) -> Stream:
     if head.startswith(_GZIP):
         stream = _Bytes(gzip.GzipFile(fileobj=cast("IO[bytes]", stream)).read1)
         head = stream.peek()
+        if head.startswith(_PARQUET):
+            raise InvalidRequestError(
+                f"{name} is Parquet packed with gzip: unpack it, for example with gunzip", "records"
+            )
     return Stream(stream.read, _kind_of(head, name))
 
 
@@ -110,7 +115,7 @@ def _kind_of(head: bytes, name: str) -> Kind:
             raise InvalidRequestError(
                 f"{name} is {description}: unpack or export it to CSV or JSON Lines", "records"
             )
-    if head.startswith(b"PAR1"):
+    if head.startswith(_PARQUET):
         return "parquet"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InvalidRequestError(

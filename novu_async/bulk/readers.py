@@ -117,7 +117,8 @@ class FileSource(Source):
         """Read the rows, one at a time."""
         with readable(self.name), open_stream(self._origin, self.name) as stream:
             if stream.kind == "parquet":
-                yield from self._query(_duckdb.select_all(self._origin, self.name), operation)
+                sql = _duckdb.select_all(self._origin, self.name)
+                yield from self._query(sql, operation, file=self.name)
                 return
             self.format = self._format or stream.kind
             yield from self._convert(self._items(stream, operation), operation)
@@ -138,9 +139,9 @@ class FileSource(Source):
             elif self.wants(item[1]):
                 yield make_row(*item, self.columns, operation)
 
-    def _query(self, sql: str, operation: Operation) -> Iterator[Row | Invalid]:
+    def _query(self, sql: str, operation: Operation, file: str = "") -> Iterator[Row | Invalid]:
         self.format = "csv"
-        names, rows = _duckdb.select(sql)
+        names, rows = _duckdb.select(sql, file)
         self.check_header(names, operation)
         items = ((number, dict(zip(names, row, strict=True))) for number, row in enumerate(rows, 1))
         yield from self._convert(items, operation)

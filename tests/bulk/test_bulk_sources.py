@@ -214,6 +214,35 @@ async def test_the_path_of_a_parquet_file_is_nothing_but_a_path(
 
 
 @pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda whole: whole[:-200], "is Parquet that is cut off or damaged"),
+        (lambda whole: whole[:9], "is Parquet that is cut off or damaged"),
+        (
+            lambda whole: whole[:500] + bytes(2000) + whole[2500:],
+            "is Parquet that is cut off or damaged",
+        ),
+        (gzip.compress, "is Parquet packed with gzip: unpack it"),
+    ],
+    ids=["end", "short", "middle", "gzip"],
+)
+async def test_parquet_that_cannot_be_read_is_one_clear_error(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path, break_it: Callable[[bytes], bytes], said: str
+) -> None:
+    """It names the file and what is wrong with it: nobody has written a query."""
+    duckdb = pytest.importorskip("duckdb")
+    path = tmp_path / "export.parquet"
+    rows = "select 'u' || i as subscriber_id, 'fcm' as provider_id, hash(i)::text as token"
+    duckdb.sql(f"{rows} from range(5000) t(i)").write_parquet(str(path))
+    path.write_bytes(break_it(path.read_bytes()))
+    with pytest.raises(InvalidRequestError) as caught:
+        await bulk.register(path)
+    assert f"export.parquet {said}" in str(caught.value)
+    assert "query" not in str(caught.value)
+    assert local.requests == []
+
+
+@pytest.mark.parametrize(
     "sql", ["select nothing from nowhere", "not sql", "select 1 as a", "create table t (a int)"]
 )
 async def test_a_query_that_is_no_use(bulk: Bulk, sql: str) -> None:
