@@ -62,6 +62,7 @@ _SETTLE = "INSERT INTO settled SELECT {} FROM json_each(?)".format(
     ", ".join(f"json_extract(value, '$[{n}]')" for n in range(6))
 )
 _MAX_REASONS = 20
+_OTHERS = "other reasons"
 _EXAMPLES = 3
 _STATUS: dict[int, Status] = {
     DONE: "done",
@@ -200,13 +201,20 @@ class Journal:
             f"SELECT reason, count(*) AS rows, {retryable} FROM {table} WHERE {condition} "
             f"GROUP BY reason ORDER BY rows DESC, reason LIMIT {_MAX_REASONS}"
         ).fetchall()
-        for reason, count, can_help in found:
-            lines = self._db.execute(
-                f"SELECT line FROM {table} WHERE {condition} AND reason = ? "
-                f"ORDER BY line LIMIT {_EXAMPLES}",
-                (reason,),
-            )
-            yield Reason(reason, count, tuple(line for (line,) in lines), bool(can_help))
+        for reason, rows, can_help in found:
+            lines = self._lines(table, f"{condition} AND reason = ?", reason)
+            yield Reason(reason, rows, lines, bool(can_help))
+        if len(found) == _MAX_REASONS:
+            named = json.dumps([reason for reason, _, _ in found])
+            other = f"{condition} AND reason NOT IN (SELECT value FROM json_each(?))"
+            sql = f"SELECT count(*), {retryable} FROM {table} WHERE {other}"
+            ((rows, can_help),) = self.query(sql, named)
+            if rows:
+                yield Reason(_OTHERS, rows, self._lines(table, other, named), bool(can_help))
+
+    def _lines(self, table: str, condition: str, value: str) -> tuple[int, ...]:
+        sql = f"SELECT line FROM {table} WHERE {condition} ORDER BY line LIMIT {_EXAMPLES}"
+        return tuple(line for (line,) in self.query(sql, value))
 
     def failed_rows(self) -> Iterator[FailedRow]:
         """Yield the rows that failed, then those that were invalid, each in the input's order."""

@@ -73,7 +73,8 @@ class Report:
     - `waiting`: rows not dealt with; none unless the job was stopped. Running it again goes on.
     - `verified`: rows that were read back, where that was asked for.
     - `writes`: what the rows were merged into; `requests`: what was sent, attempts included.
-    - `failures`, `invalid_reasons`: by reason, most frequent first, with the first lines.
+    - `failures`, `invalid_reasons`: by reason, most frequent first, with the first lines; what is
+      beyond 20 of them stands last, as "other reasons".
     - `seconds`: of all runs together. `resumed`: an earlier run had begun the job.
     - `job`, `failures_path`: the files, or None.
     """

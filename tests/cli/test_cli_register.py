@@ -141,6 +141,18 @@ def test_failures_that_cannot_be_written_at_the_end(
     assert "u2,fcm,," in (tmp_path / "other.csv").read_text()
 
 
+def test_many_reasons_add_up(run: Run, tmp_path: Path) -> None:
+    """What the list has no room for is in its last line, for people and for programs."""
+    short = ["u,fcm," + "x," * width for width in range(1, 26) for _ in range(2)]
+    (tmp_path / "in.csv").write_text("subscriber_id,provider_id,token\n" + "\n".join(short))
+    done = run("register", "in.csv")
+    assert _row(done.out, "invalid") == 50
+    assert re.search(r"^  other reasons +10  lines 4, 5, 6, \.\.\.$", done.out, re.MULTILINE)
+    for options in ((), ("--dry-run",)):
+        report = json.loads(run("register", "in.csv", "--json", *options).out)
+        assert sum(one["count"] for one in report["invalid_reasons"]) == report["invalid"] == 50
+
+
 def test_only_retryable(run: Run, server: LocalNovu, tmp_path: Path) -> None:
     """--only-retryable passes over rows that cannot succeed as they are."""
     header = "subscriber_id,provider_id,token,reason,retryable\n"
