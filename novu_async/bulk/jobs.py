@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,24 +48,19 @@ async def open_job(
 
     Raises ConfigurationError where the file is in use, damaged, or of another job.
     """
-    opened: list[Journal] = []
-
-    def close() -> None:
-        for journal in opened:
-            journal.close()
-
-    with _place(path) as place:
-        thread = Thread("journal")
-        try:
-            resumed = place.exists()
-            if not resumed:
-                await _load(place, source, operation, server_url, thread, watch)
-            await thread.run(lambda: opened.append(Journal(place)))
-            if resumed:
-                await _check_same(opened[0], source, operation, server_url, thread, watch)
-            yield Job(opened[0], thread, resumed)
-        finally:
-            await thread.close(close)
+    thread = Thread("journal")
+    held = ExitStack()  # given back in the thread, after all of its calls
+    try:
+        place = held.enter_context(_place(path))
+        resumed = place.exists()
+        if not resumed:
+            await _load(place, source, operation, server_url, thread, watch)
+        journal = await thread.run(lambda: held.enter_context(closing(Journal(place))))
+        if resumed:
+            await _check_same(journal, source, operation, server_url, thread, watch)
+        yield Job(journal, thread, resumed)
+    finally:
+        await thread.close(held.close)
 
 
 @contextmanager
@@ -106,6 +101,7 @@ async def _load(
         watch("merging", loader.fingerprint.rows)
         await thread.run(loader.finish, {"server_url": server_url, **_describe(source)})
     except BaseException:
+        loader.interrupt()
         await thread.run(loader.discard)
         raise
 

@@ -224,6 +224,12 @@ class Loader:
                     yield (*row, WAITING, None)
             self.totals.add(key, plain, webhooks, token_bytes)
 
+    def interrupt(self) -> None:
+        """Break off what is under way; unlike all others this may be called from any thread."""
+        if self._connection is not None:
+            with suppress(sqlite3.ProgrammingError):  # it is closed
+                self._connection.interrupt()
+
     def discard(self) -> None:
         """Give up; nothing is left behind."""
         if self._connection is not None:

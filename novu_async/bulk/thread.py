@@ -3,12 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Tell = Callable[[Any, BaseException | None], None]
 
 
 class Thread:
@@ -18,35 +20,62 @@ class Thread:
     """
 
     def __init__(self, name: str) -> None:
-        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._calls: SimpleQueue[tuple[Callable[[], Any], Tell] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=f"novu-bulk-{name}", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
         while (next_call := self._calls.get()) is not None:
-            future, call = next_call
+            call, tell = next_call
             try:
-                future.set_result(call())
+                tell(call(), None)
             except BaseException as error:
-                future.set_exception(error)
-            del future, call, next_call
+                tell(None, error)
+            del call, tell, next_call
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call and return its result; a call whose caller is cancelled still runs."""
-        future: Future[T] = Future()
-        self._calls.put((future, lambda: call(*args, **kwargs)))
-        return await asyncio.shield(asyncio.wrap_future(future))
+        return await self._submit(lambda: call(*args, **kwargs))
 
-    async def close(self, last: Callable[[], Any] | None = None) -> None:
-        """Run a last call and end the thread, when the calls before are done."""
-        try:
-            if last is not None:
-                await self.run(last)
-        finally:
-            self._calls.put(None)
-            self._thread.join()
+    def _submit(self, call: Callable[[], T]) -> "asyncio.Future[T]":
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def tell(result: Any, error: BaseException | None) -> None:
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits
+                loop.call_soon_threadsafe(_settle, answer, result, error)
+
+        self._calls.put((call, tell))
+        return answer
+
+    async def close(self, last: Callable[[], Any]) -> None:
+        """Run a last call and end the thread, when the calls before are done.
+
+        A caller that is cancelled meanwhile waits for that, too, while the event loop goes on.
+        """
+        answer = self._submit(last)
+        cancelled: asyncio.CancelledError | None = None
+        while not answer.done():
+            try:
+                await asyncio.wait([answer])
+            except asyncio.CancelledError as error:  # a scope of anyio does it again and again
+                cancelled = error
+        self._calls.put(None)
+        self._thread.join()
+        if cancelled is not None:
+            raise cancelled from answer.exception()
+        answer.result()
 
     def abandon(self, last: Callable[[], Any]) -> None:
         """End the thread after a last call, without waiting for either."""
-        self._calls.put((Future(), last))
+        self._calls.put((last, lambda *_: None))
         self._calls.put(None)
+
+
+def _settle(answer: "asyncio.Future[T]", result: T, error: BaseException | None) -> None:
+    if answer.cancelled():
+        return
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(result)

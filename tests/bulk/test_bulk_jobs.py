@@ -7,15 +7,18 @@ import random
 import sqlite3
 import stat
 import sys
+import threading
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from novu_async import Novu
 from novu_async.bulk import Bulk, Progress, Report, read_job, read_outcomes
+from novu_async.bulk.loader import Loader
 from novu_async.bulk.lock import JobLock
 from novu_async.errors import BulkError, ConfigurationError, InvalidRequestError
 from novu_async.testing import LocalNovu
@@ -503,6 +506,62 @@ async def test_an_interrupted_loading_leaves_nothing(bulk: Bulk, tmp_path: Path)
         bulk.register(endless(), job=tmp_path / "job")  # type: ignore[arg-type]
     )
     while not (tmp_path / "job.part").exists():
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_cancel_scope_does_not_block_the_event_loop(
+    bulk: Bulk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on while the disk is waited for, and the job is given back at the end."""
+    goes_on = threading.Event()
+    waited: list[bool] = []
+    others: list[asyncio.Task[None]] = []
+    merge = Loader._merge
+
+    def merge_slowly(self: Loader, meta: Any) -> None:
+        waited.append(goes_on.wait(2))
+        merge(self, meta)
+
+    async def let_go_on() -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        goes_on.set()
+
+    monkeypatch.setattr(Loader, "_merge", merge_slowly)
+    with anyio.CancelScope() as scope:
+
+        def cancel(progress: Progress) -> None:
+            if progress.phase == "merging":
+                scope.cancel()
+                others.append(asyncio.create_task(let_go_on()))
+
+        await bulk.register(ROWS, job=tmp_path / "job", progress=cancel)
+    assert scope.cancelled_caught
+    assert waited == [True]
+    assert not {"job.lock", "job.part"} & set(os.listdir(tmp_path))
+
+
+async def test_cancelling_interrupts_the_merge(
+    bulk: Bulk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows there are, nothing is left a moment later."""
+    began = threading.Event()
+
+    def merge_for_long(self: Loader, _: Any) -> None:
+        self._db.set_progress_handler(began.set, 1000)
+        self._db.execute(
+            "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n LIMIT 20000000) "
+            "SELECT max(i) FROM n"
+        ).fetchall()
+        self._db.close()
+
+    monkeypatch.setattr(Loader, "_merge", merge_for_long)
+    task = asyncio.create_task(bulk.register(ROWS, job=tmp_path / "job"))
+    while not began.is_set():
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
