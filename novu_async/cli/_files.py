@@ -83,7 +83,7 @@ def _source_named(name: str) -> str | None:
     """Return the path that a job's source was given as, `-`, or None for a query."""
     if name == "standard input":
         return STDIN
-    return None if _QUERY.match(name) else name
+    return None if _QUERY.match(name) and not os.path.exists(name) else name
 
 
 def _name_of(source: str | None) -> str:

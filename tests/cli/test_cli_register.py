@@ -358,6 +358,14 @@ def test_a_job_alone_keeps_the_names_of_its_source(
     assert _names(tmp_path) == {"in.csv", failures}
 
 
+def test_a_file_whose_name_looks_like_a_query_is_a_file(run: Run, tmp_path: Path) -> None:
+    """Going on with the job alone names the failures after it, as the first command did."""
+    (tmp_path / "from x.csv").write_text("subscriber_id,provider_id,token\nu,fcm,\n")
+    for source in (["from x.csv"], []):
+        done = run("register", *source, "--job", "my.job")
+        assert "1 row to put right: see from x.failed.csv" in done.err
+
+
 def test_a_job_alone_of_a_name_of_the_users_is_kept(
     run: Run, write_tokens: Callable[..., Path], tmp_path: Path
 ) -> None:
