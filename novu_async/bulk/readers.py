@@ -7,7 +7,6 @@ before any row is given; what is wrong with one line is one `Invalid` and nothin
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -188,19 +187,29 @@ class IterableSource(Source):
         return isinstance(self.items, AsyncIterable)
 
     async def batches(self, size: int) -> AsyncGenerator[list[Any], None]:
-        """Yield the items in lists."""
-        if isinstance(self.items, AsyncIterable):
-            batch: list[Any] = []
-            async for item in self.items:
-                batch.append(item)
-                if len(batch) >= size:
-                    yield batch
-                    batch = []
+        """Yield the items in lists; also those before an error of the iterable."""
+        batch: list[Any] = []
+        try:
+            if isinstance(self.items, AsyncIterable):
+                async for item in self.items:
+                    batch.append(item)
+                    if len(batch) >= size:
+                        yield batch
+                        batch = []
+            else:
+                for item in _iterate(self.items):
+                    batch.append(item)
+                    if len(batch) >= size:
+                        yield batch
+                        batch = []
+        except Exception:
             yield batch
-            return
-        items = iter(self.items) if isinstance(self.items, Iterable) else fetch_all(self.items)
-        while batch := list(islice(items, size)):
-            yield batch
+            raise
+        yield batch
+
+
+def _iterate(items: Any) -> Iterable[Any]:
+    return items if isinstance(items, Iterable) else fetch_all(items)
 
 
 _PLAIN_HEADER = ("subscriber_id", "provider_id", "token", "integration_identifier")

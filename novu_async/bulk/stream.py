@@ -62,6 +62,7 @@ class Flow:
         self._rule = StopRule(stop_after, patience)
         self._clock = Clock()
         self._counts = Counts()
+        self._source_error: Exception | None = None
 
     async def outcomes(self) -> AsyncGenerator[Outcome, None]:
         """Yield what becomes of each row; raise BulkError where the stream was stopped."""
@@ -85,6 +86,8 @@ class Flow:
                 workers = [group.create_task(self._work()) for _ in range(self._concurrency)]
                 await asyncio.wait(workers)
                 reader.cancel()
+            if self._source_error is not None and self._rule.cause is None:
+                raise self._source_error
         except ExceptionGroup as group:
             error: Exception = group
             while isinstance(error, ExceptionGroup):
@@ -94,6 +97,14 @@ class Flow:
             self._outcomes.put_nowait(None)
 
     async def _read(self) -> None:
+        """Read all rows; where the source fails, those before are still dealt with."""
+        try:
+            await self._take_all()
+        except Exception as error:
+            self._source_error = error
+        self._end()
+
+    async def _take_all(self) -> None:
         some = 1 if _is_live(self._source) else _SOME_ROWS
         batches = read_all(self._source, self._sender.operation, file_rows=some, items=some)
         async with aclosing(batches):
@@ -101,7 +112,6 @@ class Flow:
                 for row in rows:
                     await self._room.acquire()
                     self._take(row)
-        self._end()
 
     def _take(self, row: Row | Invalid) -> None:
         self._counts.rows += 1
