@@ -10,6 +10,7 @@ from typing import Any
 from attrs import define
 
 from novu_async import _wire
+from novu_async._aftermath import SLOW_SECONDS, seconds_after
 from novu_async._clock import Clock
 from novu_async._endpoints import Endpoint
 from novu_async._options import AS_CLIENT, Options
@@ -23,7 +24,6 @@ from novu_async._wire import Reply, Request
 from novu_async.errors import (
     APIConnectionError,
     APIError,
-    APITimeoutError,
     CallError,
     RateLimitError,
     ServerError,
@@ -33,15 +33,6 @@ from novu_async.observing import AttemptInfo, Observer, make_call_info
 logger = logging.getLogger("novu_async")
 logger.addHandler(logging.NullHandler())
 
-
-_AFTERMATH_SECONDS = 5.0
-"""How long the API may go on with a write that was too slow for us, or for a gateway."""
-
-_AFTER_DROP_SECONDS = 1.0
-"""How long it may go on with one whose connection was dropped, which says nothing of its speed."""
-
-_GATEWAY_GAVE_UP = frozenset({502, 504, 520, 524})
-"""The last two are Cloudflare's."""
 
 _GIVEN_UP = (RateLimitError, ServerError)
 """Errors that are no answer to the call, and so no refusal either."""
@@ -354,13 +345,13 @@ class Pipeline:
         try:
             reply = await self._transport.send(exchange.request, timeout, exchange.retries)
         except asyncio.CancelledError:
-            self._keep_turn(turn, _AFTERMATH_SECONDS)
+            self._keep_turn(turn, SLOW_SECONDS)
             raise
         except APIConnectionError as error:
-            self._keep_turn(turn, _seconds_after(error))
+            self._keep_turn(turn, seconds_after(error))
             raise
         if reply.status >= 500 or reply.attempts > 1:
-            self._keep_turn(turn, _seconds_after(reply))
+            self._keep_turn(turn, seconds_after(reply))
         return reply
 
     async def _fill(
@@ -373,12 +364,12 @@ class Pipeline:
             answer.cancel()
             raise
         except Exception as error:
-            self._keep_turn(turn, _seconds_after(error))
+            self._keep_turn(turn, seconds_after(error))
             if not answer.done():
                 answer.set_exception(error)
         else:
             if reply.status >= 500 or reply.attempts > 1:
-                self._keep_turn(turn, _seconds_after(reply))
+                self._keep_turn(turn, seconds_after(reply))
             if not answer.done():
                 answer.set_result(reply)
 
@@ -416,16 +407,6 @@ class Pipeline:
             status or "no answer",
             extra=_extra(request.endpoint, status, novu_attempt=exchange.attempts),
         )
-
-
-def _seconds_after(outcome: Reply | Exception) -> float:
-    """Return for how long the API may go on with a write, by what came of sending it."""
-    if isinstance(outcome, Reply):
-        dropped = _AFTER_DROP_SECONDS if outcome.attempts > 1 else 0.0
-        return _AFTERMATH_SECONDS if outcome.status in _GATEWAY_GAVE_UP else dropped
-    if not (isinstance(outcome, APIConnectionError) and outcome.may_have_applied):
-        return 0.0
-    return _AFTERMATH_SECONDS if isinstance(outcome, APITimeoutError) else _AFTER_DROP_SECONDS
 
 
 def _stop_of(error: APIError | None) -> float | None:

@@ -7,6 +7,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
+from novu_async._shielding import finish
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -54,16 +56,11 @@ class Thread:
         A caller that is cancelled meanwhile waits for that, too, while the event loop goes on.
         """
         answer = self._submit(last)
-        cancelled: asyncio.CancelledError | None = None
-        while not answer.done():
-            try:
-                await asyncio.wait([answer])
-            except asyncio.CancelledError as error:  # a scope of anyio does it again and again
-                cancelled = error
-        self._calls.put(None)
-        self._thread.join()
-        if cancelled is not None:
-            raise cancelled from answer.exception()
+        try:
+            await finish(answer)
+        finally:
+            self._calls.put(None)
+            self._thread.join()
         answer.result()
 
     def abandon(self, last: Callable[[], Any]) -> None:
