@@ -49,7 +49,7 @@ class Batch(Generic[R]):
             if waiting and all(other.done.cancelled() for other in self.members):
                 turn.abandon()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Answer everybody who has no answer yet."""
         for member in self.members:
             if not member.done.done():
@@ -91,8 +91,8 @@ async def run(
             for member in members:
                 own = await commit(member.tokens, turn) if alone else stored
                 _settle(member, own, share)
-    except Exception as error:  # whatever it is belongs to those who wait, not to this task
-        batch.fail(error)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        batch.fail(error)  # whatever it is belongs to those who wait, not to this task
 
 
 def _settle(member: _Member[R], stored: S, share: Share[S, R]) -> None:

@@ -285,6 +285,9 @@ async def _run_engines(engines: list[Engine]) -> None:
 async def _finish_or_stop(task: "asyncio.Task[None]", engines: list[Engine], grace: float) -> None:
     try:
         await asyncio.shield(task)
+        for engine in engines:
+            if engine.exit is not None:
+                raise engine.exit
     except asyncio.CancelledError:
         for engine in engines:
             engine.stop()

@@ -80,6 +80,8 @@ class Engine:
         self._stopping = False
         self._ended = asyncio.Event()
         self._due = asyncio.Event()
+        self.exit: SystemExit | KeyboardInterrupt | None = None
+        """What `progress` raised to end the program: out of a task, it would end the event loop."""
         self._counts: dict[int, int] = {}
         self._requests = self._recorded_requests = 0
         self._began = self._recorded_at = 0.0
@@ -308,8 +310,13 @@ class Engine:
         await self._thread.run(self._journal.record, settled, requests=requests, seconds=seconds)
 
     def _report(self) -> None:
-        if self._progress is not None:
+        if self._progress is None:
+            return
+        try:
             self._progress(self._make_progress())
+        except (SystemExit, KeyboardInterrupt) as error:
+            self.exit = self.exit or error
+            self.stop()
 
     def _make_progress(self) -> Progress:
         now, meta = self._clock.monotonic(), self._journal.meta

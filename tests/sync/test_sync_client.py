@@ -21,7 +21,7 @@ import pytest
 import novu_async
 import novu_sync
 from novu_sync import BackoffStrategy, Novu, RetryConfig, errors
-from novu_sync.bulk import DeviceToken
+from novu_sync.bulk import DeviceToken, Progress
 from novu_sync.testing import LocalNovu
 
 SUBSCRIBER = {"provider_id": "fcm", "credentials": {"device_tokens": ["token-1"]}}
@@ -218,6 +218,20 @@ def test_nothing_is_left_behind(server: LocalNovu) -> None:
 
 class TestBulk:
     """Bulk jobs in blocking code."""
+
+    @pytest.mark.parametrize("phase", ["reading", "sending"])
+    def test_sys_exit_in_progress_exits(self, client: Novu, tmp_path: Path, phase: str) -> None:
+        """The call raises it, and the next one goes on with the job."""
+
+        def leave(progress: Progress) -> None:
+            if progress.phase == phase:
+                sys.exit(3)
+
+        job = tmp_path / "job"
+        with pytest.raises(SystemExit) as caught:
+            client.bulk.register(records(10), job=job, progress=leave)
+        assert caught.value.code == 3
+        assert client.bulk.register(records(10), job=job).done == 10
 
     def test_register(self, server: LocalNovu, client: Novu) -> None:
         """A list is registered, and the report counts it."""

@@ -2,8 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import anyio
@@ -13,8 +12,6 @@ from aiohttp.test_utils import TestServer
 
 from novu_async import APITimeoutError, BackoffStrategy, Novu, RetryConfig
 from novu_async._clock import Clock
-from novu_async.observing import CallInfo, Observer
-from novu_async.testing import LocalNovu
 
 pytestmark = pytest.mark.anyio
 
@@ -197,29 +194,3 @@ async def test_closing_waits_for_a_repair_also_where_it_is_cancelled(slow: SlowS
         task = asyncio.create_task(repair())
         await asyncio.wait({task})
     assert slow.channels == {"u": [["a", "b", "c"]]}
-
-
-async def test_an_observer_that_raises_reaches_every_add_of_a_batch(local: LocalNovu) -> None:
-    """Also an exception that cannot be copied, as its constructor takes more than a text."""
-
-    class OddError(Exception):
-        def __init__(self, one: int, other: int) -> None:
-            super().__init__(f"{one} {other}")
-
-    class Odd(Observer):
-        calls = 0
-
-        @contextmanager
-        def call(self, info: CallInfo) -> Iterator[None]:
-            self.calls += 1
-            if self.calls > 1:
-                raise OddError(1, 2)
-            yield
-
-    async with Novu(local.api_key, server_url=local.url, observer=Odd()) as novu:
-        add = novu.subscribers.device_tokens.add
-        first, *others = await asyncio.gather(
-            *(add("u", "fcm", token) for token in "abc"), return_exceptions=True
-        )
-    assert not isinstance(first, BaseException)
-    assert [type(other) for other in others] == [OddError] * 2

@@ -1,6 +1,9 @@
 """Concurrent adds: none is lost, and those that wait travel together."""
 
 import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,7 @@ from novu_async import (
     ServerError,
     SubscriberNotFoundError,
 )
+from novu_async.observing import CallInfo, Observer
 from novu_async.testing import LocalNovu
 
 pytestmark = pytest.mark.anyio
@@ -240,3 +244,41 @@ async def test_a_write_waits_for_the_cancelled_one_that_the_server_still_carries
         await add("u", "fcm", "acknowledged")
         assert abandoned.cancelled()
         assert local.device_tokens("u", "fcm") == ["first", "abandoned", "acknowledged"]
+
+
+async def outcome(call: Coroutine[Any, Any, object]) -> object:
+    """Return what a call returns or raises; a task would not let every exception out."""
+    try:
+        return await call
+    except BaseException as error:
+        return error
+
+
+class OddError(Exception):
+    """One that cannot be copied, as its constructor takes more than a text."""
+
+    def __init__(self, one: int, other: int) -> None:
+        super().__init__(f"{one} {other}")
+
+
+@pytest.mark.parametrize("error", [OddError(1, 2), SystemExit(3)])
+async def test_an_observer_that_raises_reaches_every_add_of_a_batch(
+    local: LocalNovu, error: BaseException
+) -> None:
+    """Whatever it is, and nothing else ends for it."""
+
+    class Odd(Observer):
+        calls = 0
+
+        @contextmanager
+        def call(self, info: CallInfo) -> Iterator[None]:
+            self.calls += 1
+            if self.calls > 1:
+                raise error
+            yield
+
+    async with Novu(local.api_key, server_url=local.url, observer=Odd()) as novu:
+        add = novu.subscribers.device_tokens.add
+        first, *others = (asyncio.create_task(outcome(add("u", "fcm", t))) for t in "abc")
+        assert not isinstance(await first, BaseException)
+        assert [type(await other) for other in others] == [type(error)] * 2
