@@ -74,6 +74,8 @@ class Pipeline:
         self._transport = transport
         self._budget = RetryBudget()
         self._background = False
+        self.requests = 0
+        """How many were sent, attempts included."""
         self.is_seldom_cancelled = False
         """Whether nothing cancels a call but the end of what it belongs to, or Ctrl-C.
 
@@ -95,8 +97,9 @@ class Pipeline:
         return self._gates[server_url]
 
     def in_background(self) -> "Pipeline":
-        """Return a view of this pipeline whose calls let other calls pass at the gate."""
+        """Return a view of this pipeline whose calls let others pass, and that counts its own."""
         view = copy.copy(self)
+        view.requests = 0
         view._background, view.is_seldom_cancelled = True, False
         return view
 
@@ -277,17 +280,20 @@ class Pipeline:
         elif not self._background:  # which may have waited at the gate for as long as it takes
             timeout = min(timeout, exchange.started + exchange.patience - now)
         exchange.attempts += 1
+        self.requests += 1
         try:
             reply = await self._exchange(exchange, timeout)
             error = _wire.read_error(request, reply, self.clock.wall())
         except BaseException as failure:
             if isinstance(failure, CallError):
                 exchange.attempts += failure.attempts - 1
+                self.requests += failure.attempts - 1
             if paced:
                 gate.lost()
             self._log_attempt(exchange, None)
             raise
         exchange.attempts += reply.attempts - 1
+        self.requests += reply.attempts - 1
         if paced:
             gate.observe(reply.headers, _stop_of(error), succeeded=error is None)
         self._log_attempt(exchange, reply.status)

@@ -150,10 +150,14 @@ class Novu:
         from novu_async.bulk import Bulk  # not before it is needed: it brings sqlite3 and csv
 
         return Bulk(
-            Subscribers(self._pipeline.in_background()),
+            self._make_background,
             server_url=self._pipeline.settings.server_url,
             rate_limit=lambda: self.rate_limit,
         )
+
+    def _make_background(self) -> tuple[Subscribers, Callable[[], int]]:
+        pipeline = self._pipeline.in_background()
+        return Subscribers(pipeline), lambda: pipeline.requests
 
     @property
     def rate_limit(self) -> RateLimit | None:

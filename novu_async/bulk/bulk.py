@@ -33,12 +33,19 @@ OnProgress = Callable[[Progress], Any]
 class Bulk:
     """`novu.bulk`: many rows as few requests, at the rate that the server admits.
 
-    - `subscribers`: `novu.subscribers`, whose calls retry, pace and keep the order.
+    - `make_subscribers`: makes what is `novu.subscribers` for one job, whose calls retry, pace and
+      keep the order, and a function that returns how many requests these have sent.
     - `rate_limit`: returns the server's limit as the client knows it, for Progress.
     """
 
-    def __init__(self, subscribers: Any, *, server_url: str, rate_limit: Callable[[], Any]) -> None:
-        self._subscribers = subscribers
+    def __init__(
+        self,
+        make_subscribers: Callable[[], tuple[Any, Callable[[], int]]],
+        *,
+        server_url: str,
+        rate_limit: Callable[[], Any],
+    ) -> None:
+        self._make_subscribers = make_subscribers
         self._server_url = server_url
         self._rate_limit = rate_limit
 
@@ -104,7 +111,8 @@ class Bulk:
         _import_ahead()
         watch = _watch(progress)
         async with open_job(path, source, operation, self._server_url, watch) as opened:
-            sender = Sender(self._subscribers, operation, on_missing_subscriber)
+            subscribers, count_requests = self._make_subscribers()
+            sender = Sender(subscribers, operation, on_missing_subscriber)
             make = partial(
                 Engine,
                 opened.journal,
@@ -113,6 +121,7 @@ class Bulk:
                 concurrency=concurrency,
                 stop_after=stop_after,
                 patience=patience,
+                count_requests=count_requests,
                 is_kept=path is not None,
                 progress=progress,
                 rate_limit=self._rate_limit,
@@ -152,13 +161,15 @@ class Bulk:
         _check_whole("window", window)
         _check_seconds("patience", patience)
         _import_ahead()
+        subscribers, count_requests = self._make_subscribers()
         flow = Flow(
             as_source(records),
-            Sender(self._subscribers, operation, on_missing_subscriber),
+            Sender(subscribers, operation, on_missing_subscriber),
             concurrency=concurrency,
             window=window,
             stop_after=stop_after,
             patience=patience,
+            count_requests=count_requests,
         )
         async with aclosing(flow.outcomes()) as outcomes:
             async for outcome in outcomes:

@@ -27,7 +27,7 @@ from novu_async.bulk.stops import (
     may_be_mistyped,
 )
 from novu_async.bulk.thread import Thread
-from novu_async.errors import CallError, NovuError
+from novu_async.errors import NovuError
 
 _PAGE_ROWS = 500
 _TICK_SECONDS = 0.2
@@ -41,6 +41,7 @@ class Engine:
     - `send`: makes one write; with `together`, all writes of one subscriber. Raises NovuError where
       all of it failed.
     - `reads_back`: take the rows that are done, and mark them verified, instead.
+    - `count_requests`: returns how many requests were sent so far.
     - `is_kept`: the job file outlives the run, so what is answered is recorded soon.
     """
 
@@ -56,6 +57,7 @@ class Engine:
         patience: float,
         together: bool = False,
         reads_back: bool = False,
+        count_requests: Callable[[], int] = lambda: 0,
         is_kept: bool = True,
         progress: Callable[[Progress], Any] | None = None,
         rate_limit: Callable[[], Any] = lambda: None,
@@ -83,7 +85,8 @@ class Engine:
         self.exit: SystemExit | KeyboardInterrupt | None = None
         """What `progress` raised to end the program: out of a task, it would end the event loop."""
         self._counts: dict[int, int] = {}
-        self._requests = self._recorded_requests = 0
+        self._count_requests = count_requests
+        self._recorded_requests = 0
         self._began = self._recorded_at = 0.0
         self._rates: deque[tuple[float, int]] = deque(maxlen=_RATE_TICKS)
 
@@ -111,6 +114,7 @@ class Engine:
     async def run(self) -> None:
         """Send until nothing waits, or the job is stopped; everything that is known is recorded."""
         self._began = self._recorded_at = self._clock.monotonic()
+        self._recorded_requests = self._count_requests()
         self._counts = await self._thread.run(self._journal.counts)
         try:
             await self._run_passes()
@@ -246,7 +250,6 @@ class Engine:
         try:
             results = await self._send(writes)
         except NovuError as error:
-            self._requests += error.attempts if isinstance(error, CallError) else 1
             now = self._clock.monotonic()
             for write in writes:
                 self._settle_all(self._rule.failed(write, error, begun, now))
@@ -257,7 +260,6 @@ class Engine:
             return not is_silence(error)
         else:
             for write, result in zip(writes, results, strict=True):
-                self._requests += result.requests
                 self._settle_all(self._rule.succeeded(write, begun))
                 self._settle(write, result)
             return True
@@ -304,9 +306,9 @@ class Engine:
 
     async def _record(self) -> None:
         settled, self._unrecorded = self._unrecorded, []
-        now = self._clock.monotonic()
-        requests, seconds = self._requests - self._recorded_requests, now - self._recorded_at
-        self._recorded_requests, self._recorded_at = self._requests, now
+        now, counted = self._clock.monotonic(), self._count_requests()
+        requests, seconds = counted - self._recorded_requests, now - self._recorded_at
+        self._recorded_requests, self._recorded_at = counted, now
         await self._thread.run(self._journal.record, settled, requests=requests, seconds=seconds)
 
     def _report(self) -> None:
@@ -319,10 +321,10 @@ class Engine:
             self.stop()
 
     def _make_progress(self) -> Progress:
-        now, meta = self._clock.monotonic(), self._journal.meta
-        self._rates.append((now, self._requests))
-        (then, requests), counts = self._rates[0], self._counts
-        rate = (self._requests - requests) / (now - then) if now > then else 0.0
+        now, counted = self._clock.monotonic(), self._count_requests()
+        self._rates.append((now, counted))
+        (then, before), counts, meta = self._rates[0], self._counts, self._journal.meta
+        rate = (counted - before) / (now - then) if now > then else 0.0
         waiting = counts[self._from]
         rows_to_send = meta["rows"] - meta["invalid"] - meta["duplicates"]
         left = meta["planned_requests"] * waiting / rows_to_send if rows_to_send else 0.0
@@ -335,7 +337,7 @@ class Engine:
             failed=counts[FAILED],
             waiting=waiting,
             writes=meta["writes"],
-            requests=meta.get("requests", 0) + self._requests - self._recorded_requests,
+            requests=meta.get("requests", 0) + counted - self._recorded_requests,
             seconds=now - self._began,
             rate=rate,
             seconds_left=left / rate if rate else None,

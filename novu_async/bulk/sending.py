@@ -27,11 +27,13 @@ class Result:
     - `failure`: why all of it failed, where it did; `missing`: the tokens that failed alone.
     """
 
-    requests: int
     failure: Failure | None = None
     missing: Mapping[str, Failure] = field(
         factory=dict, repr=lambda missing: describe_tokens(list(missing))
     )
+
+
+_ALL_WELL = [Result()]
 
 
 @frozen
@@ -51,27 +53,24 @@ class Sender:
         (write,) = writes
         if self.operation == "delete":
             await self.subscribers.credentials.delete(write.subscriber_id, write.provider_id)
-            return [Result(1)]
-        if write.webhook_url is not None:
-            return [await self._webhook(write)]
-        try:
-            result = await self._token_verb(write)
-        except DeviceTokensNotStoredError as error:
-            return [self._partly(error)]
-        return [Result(result.requests)]
+        elif write.webhook_url is not None:
+            await self._webhook(write)
+        else:
+            try:
+                await self._token_verb(write)
+            except DeviceTokensNotStoredError as error:
+                return [self._partly(error)]
+        return _ALL_WELL
 
-    async def _webhook(self, write: Write) -> Result:
+    async def _webhook(self, write: Write) -> None:
         update = self.subscribers.credentials.update
         try:
             await update(write.subscriber_id, _make_request(write))
         except SubscriberNotFoundError:
             if self.on_missing_subscriber != "create":
                 raise
-        else:
-            return Result(1)
-        await self.subscribers.create(write.subscriber_id)
-        await update(write.subscriber_id, _make_request(write))
-        return Result(3)
+            await self.subscribers.create(write.subscriber_id)
+            await update(write.subscriber_id, _make_request(write))
 
     def _token_verb(self, write: Write) -> Awaitable[DeviceTokensResult]:
         tokens = self.subscribers.device_tokens
@@ -98,7 +97,7 @@ class Sender:
         if is_silence(cause):
             raise cause
         failure = explain(cause)
-        return Result(error.requests, missing=dict.fromkeys(error.device_tokens, failure))
+        return Result(missing=dict.fromkeys(error.device_tokens, failure))
 
     async def verify(self, writes: Sequence[Write]) -> list[Result]:
         """Read a subscriber back, and say of each of its writes what is not as it was to be."""
@@ -106,19 +105,18 @@ class Sender:
         channels: Iterable[ChannelSettingsDto] | None = None
         for write in writes:
             if write.tokens and write.integration_identifier is not None:
-                results.append(await self._verify_alone(write, 0))
+                results.append(await self._verify_alone(write))
                 continue
-            requests = 0
             if channels is None:
-                channels, requests = await self._read_channels(write.subscriber_id), 1
+                channels = await self._read_channels(write.subscriber_id)
             own = [one.credentials for one in channels if one.provider_id == write.provider_id]
             if self.operation == "remove" and write.tokens and len(own) > 1:
-                results.append(await self._verify_alone(write, requests))
+                results.append(await self._verify_alone(write))
             else:
-                results.append(self._check(write, requests, own))
+                results.append(self._check(write, own))
         return results
 
-    async def _verify_alone(self, write: Write, requests: int) -> Result:
+    async def _verify_alone(self, write: Write) -> Result:
         """Read the one channel that the write was for, of several that the provider may have."""
         try:
             stored = await self.subscribers.device_tokens.list(
@@ -126,11 +124,11 @@ class Sender:
                 write.provider_id,
                 integration_identifier=write.integration_identifier,
             )
-        except SubscriberNotFoundError as error:
-            return self._compare(write, requests + error.attempts, ())
+        except SubscriberNotFoundError:
+            return self._compare(write, ())
         except IntegrationNotFoundError as error:
-            return Result(requests + error.attempts, explain(error))
-        return self._compare(write, requests + stored.requests, stored.device_tokens)
+            return Result(explain(error))
+        return self._compare(write, stored.device_tokens)
 
     async def _read_channels(self, subscriber_id: str) -> list[ChannelSettingsDto]:
         try:
@@ -139,16 +137,16 @@ class Sender:
             return []
         return [one for one in subscriber.channels if isinstance(one, ChannelSettingsDto)]
 
-    def _check(self, write: Write, requests: int, own: Sequence[Any]) -> Result:
+    def _check(self, write: Write, own: Sequence[Any]) -> Result:
         if self.operation == "delete":
-            return Result(requests, Failure(STILL_READ_BACK, retryable=True) if own else None)
+            return Result(Failure(STILL_READ_BACK, retryable=True) if own else None)
         if write.webhook_url is None:
-            return self._compare(write, requests, (t for one in own for t in _tokens_of(one)))
+            return self._compare(write, (t for one in own for t in _tokens_of(one)))
         wanted = (write.webhook_url, write.channel)
         found = any(wanted == (one.webhook_url, write.channel and one.channel) for one in own)
-        return Result(requests, None if found else Failure(NOT_READ_BACK, retryable=True))
+        return Result(None if found else Failure(NOT_READ_BACK, retryable=True))
 
-    def _compare(self, write: Write, requests: int, stored: Iterable[str]) -> Result:
+    def _compare(self, write: Write, stored: Iterable[str]) -> Result:
         held = set(stored)
         if self.operation == "remove":
             failure = Failure(STILL_READ_BACK, retryable=True)
@@ -156,7 +154,7 @@ class Sender:
         else:
             failure = Failure(NOT_READ_BACK, retryable=True)
             wrong = [token for token in write.tokens if token not in held]
-        return Result(requests, missing=dict.fromkeys(wrong, failure))
+        return Result(missing=dict.fromkeys(wrong, failure))
 
 
 def _tokens_of(credentials: Any) -> list[str]:

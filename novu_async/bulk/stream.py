@@ -5,7 +5,7 @@ are merged into the next write.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from itertools import groupby
 
@@ -20,7 +20,7 @@ from novu_async.bulk.records import Invalid, Row
 from novu_async.bulk.report import Outcome, Report
 from novu_async.bulk.sending import Result, Sender
 from novu_async.bulk.stops import OUTAGE_PAUSE_SECONDS, StopRule, integration_of, may_be_mistyped
-from novu_async.errors import BulkError, CallError, IntegrationNotFoundError, NovuError
+from novu_async.errors import BulkError, IntegrationNotFoundError, NovuError
 
 _SOME_ROWS = 200
 
@@ -35,7 +35,6 @@ class Counts:
     invalid: int = 0
     duplicates: int = 0
     writes: int = 0
-    requests: int = 0
 
 
 class Flow:
@@ -50,6 +49,7 @@ class Flow:
         window: int,
         stop_after: int,
         patience: float,
+        count_requests: Callable[[], int],
     ) -> None:
         self._source = source
         self._sender = sender
@@ -61,6 +61,7 @@ class Flow:
         self._outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
         self._rule = StopRule(stop_after, patience)
         self._clock = Clock()
+        self._count_requests = count_requests
         self._counts = Counts()
         self._source_error: Exception | None = None
 
@@ -157,15 +158,13 @@ class Flow:
         try:
             (result,) = await self._sender.send([write])
         except NovuError as error:
-            self._counts.requests += error.attempts if isinstance(error, CallError) else 1
             if not self._is_the_rows_own(write, error):
                 self._rule.failed(write, error, begun, self._clock.monotonic())
             self._rule.cause = self._rule.cause or next(iter(self._rule.refused.values()), None)
-            result = Result(0, explain(error))
+            result = Result(explain(error))
             if self._rule.cause is not None:
                 self._end()
         else:
-            self._counts.requests += result.requests
             self._rule.succeeded(write, begun)
         for row in rows:
             self._settle(row, result.failure or result.missing.get(row.token or ""))
@@ -204,7 +203,7 @@ class Flow:
             invalid=counts.invalid,
             duplicates=counts.duplicates,
             writes=counts.writes,
-            requests=counts.requests,
+            requests=self._count_requests(),
             source=self._source.name,
         )
 

@@ -106,7 +106,9 @@ async def test_another_server_or_operation_is_refused(
     await bulk.register(ROWS, job=tmp_path / "job")
     with pytest.raises(ConfigurationError, match="operation append, not remove"):
         await bulk.register(ROWS, job=tmp_path / "job", operation="remove")
-    elsewhere = Bulk(novu.subscribers, server_url="https://x.test", rate_limit=lambda: None)
+    elsewhere = Bulk(
+        lambda: (novu.subscribers, int), server_url="https://x.test", rate_limit=lambda: None
+    )
     with pytest.raises(ConfigurationError, match=r"not https://x\.test"):
         await elsewhere.register(ROWS, job=tmp_path / "job")
 
@@ -456,7 +458,7 @@ async def test_a_cancelled_job_finishes_what_is_under_way(tmp_path: Path, grace:
         LocalNovu(latency=0.005) as local,
         Novu(api_key=local.api_key, server_url=local.url) as novu,
     ):
-        bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
+        bulk = novu.bulk
         rows = [(f"u{i}", "fcm", "t") for i in range(400)]
         task = asyncio.create_task(
             bulk.register(rows, job=tmp_path / "job", concurrency=4, grace=grace)
@@ -481,7 +483,7 @@ async def test_without_grace_what_is_under_way_waits_for_the_next_run(
     rows = [(f"u{i}", "fcm", "t") for i in range(50)]
     local.faults.next("stall", times=4)
     async with Novu(api_key=local.api_key, server_url=local.url) as novu:
-        bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
+        bulk = novu.bulk
         task = asyncio.create_task(bulk.register(rows, job=job, concurrency=4, grace=0.0))
         while local.faults.injected["stall"] < 4:
             await asyncio.sleep(0)
@@ -490,7 +492,7 @@ async def test_without_grace_what_is_under_way_waits_for_the_next_run(
             await task
     assert read_job(job).waiting == 50
     async with Novu(api_key=local.api_key, server_url=local.url) as novu:
-        bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
+        bulk = novu.bulk
         assert (await bulk.register(rows, job=job)).done == 50
 
 

@@ -76,7 +76,8 @@ async def test_verify_is_planned_as_it_reads(bulk: Bulk, local: LocalNovu) -> No
     report = await bulk.verify(rows)
     assert report.ok
     reads = [one for one in local.requests[sent:] if "/subscribers/" in one.path]
-    assert report.requests == len(reads) == 4
+    assert len(reads) == 4
+    assert report.requests == len(local.requests) - sent
 
 
 @pytest.mark.parametrize("operation", ["append", "replace", "remove", "delete", "verify"])

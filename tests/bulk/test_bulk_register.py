@@ -461,7 +461,7 @@ async def test_a_server_that_is_gone_stops_the_job_soon() -> None:
     async with LocalNovu() as local:
         url, key = local.url, local.api_key
     async with Novu(api_key=key, server_url=url, retries=None) as novu:
-        bulk = Bulk(novu.subscribers, server_url=url, rate_limit=lambda: None)
+        bulk = novu.bulk
         for rows in (3, 1000):
             with pytest.raises(BulkError) as caught:
                 await bulk.register([(f"u{i}", "fcm", "t") for i in range(rows)])

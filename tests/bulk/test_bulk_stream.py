@@ -63,7 +63,7 @@ async def test_a_failure_comes_at_once_with_its_reason() -> None:
         LocalNovu(subscribers=["known"]) as local,
         Novu(api_key=local.api_key, server_url=local.url) as novu,
     ):
-        bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
+        bulk = novu.bulk
         outcomes = await collect(bulk, [("known", "fcm", "a"), ("ghost", "fcm", "b")])
         (failed,) = (outcome for outcome in outcomes if not outcome.ok)
         assert (failed.line, failed.reason, failed.retryable) == (2, "no such subscriber", False)
@@ -123,7 +123,7 @@ async def test_other_operations_stream_too(bulk: Bulk, local: LocalNovu) -> None
 async def test_a_refused_key_ends_the_stream(local: LocalNovu) -> None:
     """The rows that met it are reported first, then comes a BulkError with the counts."""
     async with Novu(api_key="wrong", server_url=local.url) as novu:
-        bulk = Bulk(novu.subscribers, server_url=local.url, rate_limit=lambda: None)
+        bulk = novu.bulk
         seen: list[Outcome] = []
 
         async def take() -> None:
