@@ -213,8 +213,7 @@ class Transport:
         self._session_headers = settings.headers if settings.proxy is None else None
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0,
-                limit_per_host=settings.max_connections,  # as there is a gate for each server
+                limit=settings.max_connections,
                 keepalive_timeout=_IDLE_SECONDS,
                 ssl=settings.ssl,
             ),

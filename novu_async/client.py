@@ -79,7 +79,7 @@ class Novu:
     - `server`: "us" (default) or "eu"; or `server_url`, else NOVU_SERVER_URL, for a server of your
       own (a path prefix is kept).
     - `timeout`: seconds for each attempt, from connecting to the last byte of the answer.
-    - `max_connections`: open at once to each server; further calls wait for one.
+    - `max_connections`: open at once, to all servers; further calls wait for one.
     - `max_reply_bytes`: a longer answer counts as broken.
     - `proxy`: URL of an HTTP proxy; with `trust_env` it is taken from the environment.
     - `ssl`: an SSLContext, or False to accept any certificate.

@@ -203,7 +203,10 @@ class DeviceTokens:
         *,
         integration_identifier: str | None = None,
     ) -> DeviceTokensResult:
-        """Erase the tokens of the channel; `removed` says which. The channel itself stays."""
+        """Erase the tokens of the channel; `removed` says which. The channel itself stays.
+
+        On servers before 2025, whose reads may be stale, a channel that is not there is made.
+        """
         target = _make_target(subscriber_id, provider_id, integration_identifier)
         return await self._rewrite(target, "cleared", lambda _: [], leaving=())
 

@@ -17,6 +17,7 @@ from novu_async.providers import is_known, nearest_provider
 
 _EXAMPLES = 5
 _CHANNEL = "subscriber_id, provider_id, integration_identifier"
+_BLANKS = " \t\r\n\xa0\ufeff"
 
 
 def make_dry_run(journal: Journal) -> DryRun:
@@ -35,6 +36,7 @@ def make_dry_run(journal: Journal) -> DryRun:
         unknown_providers=_unknown_providers(journal),
         shared_tokens=_shared_tokens(journal),
         over_limit=_over_limit(journal),
+        padded=_padded(journal),
         seconds=seconds_by_plan(meta["planned_requests"]),
         failures=report.failures,
     )
@@ -84,3 +86,13 @@ def _over_limit(journal: Journal) -> Examples[Channel]:
     count = journal.query(f"SELECT count(*) FROM ({large})")[0][0]
     first = journal.query(f"{large} ORDER BY tokens DESC LIMIT {_EXAMPLES}")
     return Examples(count, tuple(Channel(*row) for row in first))
+
+
+def _padded(journal: Journal) -> Examples[int]:
+    names = ("subscriber_id", "provider_id", "integration_identifier", "token", "webhook_url")
+    is_padded = " OR ".join(f"{name} != trim({name}, ?1)" for name in names)
+    count = journal.query(f"SELECT count(*) FROM rows WHERE {is_padded}", _BLANKS)[0][0]
+    first = journal.query(
+        f"SELECT line FROM rows WHERE {is_padded} ORDER BY line LIMIT {_EXAMPLES}", _BLANKS
+    )
+    return Examples(count, tuple(line for (line,) in first))

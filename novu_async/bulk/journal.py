@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from novu_async.bulk.loader import (
     APPLICATION_ID,
+    COLUMNS,
     DONE,
     DUPLICATE,
     FAILED,
@@ -31,9 +32,6 @@ from novu_async.bulk.report import Outcome, Report, Status
 from novu_async.bulk.stops import Integration
 from novu_async.errors import ConfigurationError
 
-_ROW = (
-    "line, subscriber_id, provider_id, integration_identifier, token, webhook_url, channel, extra"
-)
 _MAKE_REFUSED = """
 CREATE TEMP TABLE refused (provider_id, integration_identifier, reason, detail, retryable,
   PRIMARY KEY (provider_id, integration_identifier)) WITHOUT ROWID
@@ -128,7 +126,7 @@ class Journal:
         with explained(self.path):
             # all in one text, because each row of a result hands the interpreter's lock to and fro
             (page,) = self._db.execute(
-                f"SELECT json_group_array(json_array(id, {_ROW})) FROM (SELECT * FROM rows "
+                f"SELECT json_group_array(json_array(id, {COLUMNS})) FROM (SELECT * FROM rows "
                 f"WHERE id > ? AND state = ? {others} ORDER BY id LIMIT ?)",
                 (after_id, state, *values, limit),
             ).fetchone()
@@ -220,7 +218,7 @@ class Journal:
         """Yield the rows that failed, then those that were invalid, each in the input's order."""
         with explained(self.path):
             found = self._db.execute(
-                f"SELECT {_ROW}, reason, detail, retryable FROM rows WHERE state = {FAILED} "
+                f"SELECT {COLUMNS}, reason, detail, retryable FROM rows WHERE state = {FAILED} "
                 "ORDER BY line"
             )
             for row in found:
@@ -231,7 +229,7 @@ class Journal:
     def outcomes(self) -> Iterator[Outcome]:
         """Yield what became of every row that is dealt with, in no particular order."""
         found = self._db.execute(
-            f"SELECT {_ROW}, state, reason, detail, retryable FROM rows "
+            f"SELECT {COLUMNS}, state, reason, detail, retryable FROM rows "
             f"WHERE state != {WAITING} ORDER BY id"
         )
         for row in found:

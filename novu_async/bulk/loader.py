@@ -48,7 +48,7 @@ CREATE TABLE invalid (id INTEGER PRIMARY KEY, line INTEGER NOT NULL, reason TEXT
 CREATE INDEX failed_rows ON rows (reason, line) WHERE state = {FAILED};
 CREATE TEMP TABLE loaded (id INTEGER PRIMARY KEY, {_COLUMNS});
 """
-_NAMES = (
+COLUMNS = (
     "line, subscriber_id, provider_id, integration_identifier, token, webhook_url, channel, extra"
 )
 _SORT_KIBIBYTES = 8192
@@ -164,7 +164,7 @@ class Loader:
         invalid = [row for row in rows if isinstance(row, Invalid)]
         self.invalid += len(invalid)
         self._db.executemany(
-            f"INSERT INTO temp.loaded ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO temp.loaded ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             rows if not invalid else [row for row in rows if isinstance(row, Row)],
         )
         if invalid:
@@ -182,7 +182,7 @@ class Loader:
 
     def _merge(self, meta: Mapping[str, Any]) -> None:
         self._db.executemany(
-            f"INSERT INTO rows ({_NAMES}, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO rows ({COLUMNS}, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self._merged(),
         )
         facts = {
@@ -203,7 +203,7 @@ class Loader:
 
     def _merged(self) -> Iterator[tuple[Any, ...]]:
         cursor = self._db.execute(
-            f"SELECT {_NAMES} FROM temp.loaded ORDER BY subscriber_id, provider_id, "
+            f"SELECT {COLUMNS} FROM temp.loaded ORDER BY subscriber_id, provider_id, "
             "integration_identifier DESC, webhook_url IS NULL, id"
         )
         named: tuple[str, str] | None = None  # the descending order has rows that name one first

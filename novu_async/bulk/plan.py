@@ -207,6 +207,7 @@ class DryRun:
     - `requests`: after merging; subscribers that have to be created first add theirs.
     - `failures`: rows that cannot be sent together with the others, by reason.
     - `over_limit`, `shared_tokens`: counts, with the first examples.
+    - `padded`: rows with white space around a value, which is sent as it is; the first lines.
     - `seconds`: how long the requests take at the limit of each plan of Novu Cloud.
     """
 
@@ -222,6 +223,7 @@ class DryRun:
     unknown_providers: tuple[UnknownProvider, ...]
     shared_tokens: Examples[SharedToken]
     over_limit: Examples[Channel]
+    padded: Examples[int]
     seconds: Mapping[str, float]
     failures: tuple[Reason, ...] = ()
 

@@ -15,7 +15,7 @@ from novu_async.bulk.delimited import read_delimited, read_header
 from novu_async.bulk.files import Stream, open_stream, readable
 from novu_async.bulk.jsonlines import read_json_lines
 from novu_async.bulk.lines import Lines
-from novu_async.bulk.records import Columns, Invalid, Operation, Row, convert, make_row
+from novu_async.bulk.records import FIELDS, Columns, Invalid, Operation, Row, convert, make_row
 from novu_async.errors import InvalidRequestError
 
 Format = Literal["csv", "jsonl"]
@@ -166,7 +166,7 @@ class IterableSource(Source):
         super().__init__("records", columns)
         self.items = items
         self.header = tuple(
-            column for name in _PLAIN_HEADER if (column := columns.column_of(name)) is not None
+            column for name in FIELDS[:4] if (column := columns.column_of(name)) is not None
         )
         self._names = _cursor_columns(items)
 
@@ -210,9 +210,6 @@ class IterableSource(Source):
 
 def _iterate(items: Any) -> Iterable[Any]:
     return items if isinstance(items, Iterable) else fetch_all(items)
-
-
-_PLAIN_HEADER = ("subscriber_id", "provider_id", "token", "integration_identifier")
 
 
 def _cursor_columns(items: object) -> tuple[str, ...]:

@@ -108,6 +108,11 @@ def _format_findings(plan: "DryRun") -> list[str]:
             f"{count(plan.shared_tokens.count, 'token')} under several subscribers, such as "
             f"{first.fingerprint} in lines {', '.join(map(str, first.lines))}"
         )
+    if plan.padded.count:
+        lines.append(
+            f"{count(plan.padded.count, 'row')} with white space around a value, which is sent "
+            f"as it is, such as line {plan.padded.first[0]}"
+        )
     if plan.over_limit.count:
         largest: Any = plan.over_limit.first[0]
         lines.append(

@@ -7,6 +7,7 @@ import pytest
 
 from novu_async._secrets import fingerprint
 from novu_async.bulk import Bulk, Progress, WebhookUrl, plan
+from novu_async.bulk.plan import Examples
 from novu_async.bulk.records import Operation
 from novu_async.errors import InvalidRequestError
 from novu_async.testing import LocalNovu
@@ -46,7 +47,14 @@ async def test_a_dry_run_says_what_the_job_would_do(bulk: Bulk, local: LocalNovu
     assert shared.lines == (105, 106, 107)
     (full,) = dry.over_limit.first
     assert (full.subscriber_id, full.provider_id, full.tokens) == ("full", "fcm", 101)
+    assert dry.padded == Examples(0, ())
     assert dry.seconds == {"free": 0, "pro": 0, "business": 0, "enterprise": 0}
+
+
+async def test_white_space_around_values_is_told(bulk: Bulk) -> None:
+    """It is sent as it is, and no token or id has any."""
+    rows = [("u", "fcm", "t"), ("u", "fcm", " t"), ("u ", "fcm", "t"), ("u", "fcm\ufeff", "t")]
+    assert (await bulk.plan(rows)).padded == Examples(3, (2, 3, 4))
 
 
 async def test_the_figures_hold(bulk: Bulk, local: LocalNovu) -> None:

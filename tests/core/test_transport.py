@@ -493,24 +493,6 @@ async def test_at_most_max_connections_are_open(local: LocalNovu) -> None:
     assert {one.connection for one in local.requests} <= {1, 2}
 
 
-async def test_a_server_that_stalls_takes_no_connection_from_another(local: LocalNovu) -> None:
-    """Calls with another `server_url` have as many connections of their own."""
-    client = RealNovu(local.api_key, server_url=local.url, max_connections=2)
-    async with serve([hang()]) as stalled, client as novu:
-        calls = [
-            asyncio.create_task(append(novu, f"u{number}", server_url=stalled.url))
-            for number in range(4)
-        ]
-        while len(stalled.requests) < 2:
-            await asyncio.sleep(0)
-        answer = await asyncio.wait_for(append(novu), 5)
-        assert answer.result.subscriber_id == "u1"
-        assert stalled.connections == 2
-        for task in calls:
-            task.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-
-
 @pytest.mark.filterwarnings("ignore:a Novu made at")
 async def test_a_client_that_is_collected_in_another_thread(local: LocalNovu) -> None:
     """Its connections are closed in their own, which debugging event loops insist on."""
