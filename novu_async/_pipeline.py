@@ -428,7 +428,7 @@ def _own_error(caught: CallError, exchange: Exchange) -> CallError:
     if exchange.refusal is None or own is None or own is caught:
         return caught
     own.may_have_applied |= caught.may_have_applied
-    for note in (*caught.__notes__, f"not sent again: {exchange.refusal}"):
+    for note in (*getattr(caught, "__notes__", ()), f"not sent again: {exchange.refusal}"):
         own.add_note(note)
     return own
 
