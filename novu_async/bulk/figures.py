@@ -90,9 +90,8 @@ def _over_limit(journal: Journal) -> Examples[Channel]:
 
 def _padded(journal: Journal) -> Examples[int]:
     names = ("subscriber_id", "provider_id", "integration_identifier", "token", "webhook_url")
-    is_padded = " OR ".join(f"{name} != trim({name}, ?1)" for name in names)
-    count = journal.query(f"SELECT count(*) FROM rows WHERE {is_padded}", _BLANKS)[0][0]
-    first = journal.query(
-        f"SELECT line FROM rows WHERE {is_padded} ORDER BY line LIMIT {_EXAMPLES}", _BLANKS
-    )
+    is_padded = " OR ".join(f"{name} != trim({name}, blanks)" for name in names)
+    padded = f"SELECT line FROM rows, (SELECT ? AS blanks) WHERE {is_padded}"
+    count = journal.query(f"SELECT count(*) FROM ({padded})", _BLANKS)[0][0]
+    first = journal.query(f"{padded} ORDER BY line LIMIT {_EXAMPLES}", _BLANKS)
     return Examples(count, tuple(line for (line,) in first))
