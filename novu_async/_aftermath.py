@@ -1,10 +1,12 @@
 """For how long the API may go on with a write whose answer nobody has, or will have."""
 
+from asyncio import CancelledError
+
 from novu_async._wire import Reply
 from novu_async.errors import APIConnectionError, APITimeoutError
 
-SLOW_SECONDS = 5.0
-"""Of a write that was too slow for us, or for a gateway."""
+_SLOW_SECONDS = 5.0
+"""Of a write that was too slow for us or for a gateway, or was cut off."""
 
 _DROPPED_SECONDS = 1.0
 """Of one whose connection was dropped, which says nothing of its speed."""
@@ -13,11 +15,13 @@ _GATEWAY_GAVE_UP = frozenset({502, 504, 520, 524})
 """The last two are Cloudflare's."""
 
 
-def seconds_after(outcome: Reply | Exception) -> float:
+def seconds_after(outcome: Reply | BaseException) -> float:
     """Return the seconds, by what came of sending the write; 0 where the API has ended it."""
     if isinstance(outcome, Reply):
         dropped = _DROPPED_SECONDS if outcome.attempts > 1 else 0.0
-        return SLOW_SECONDS if outcome.status in _GATEWAY_GAVE_UP else dropped
+        return _SLOW_SECONDS if outcome.status in _GATEWAY_GAVE_UP else dropped
+    if isinstance(outcome, CancelledError):
+        return _SLOW_SECONDS
     if not (isinstance(outcome, APIConnectionError) and outcome.may_have_applied):
         return 0.0
-    return SLOW_SECONDS if isinstance(outcome, APITimeoutError) else _DROPPED_SECONDS
+    return _SLOW_SECONDS if isinstance(outcome, APITimeoutError) else _DROPPED_SECONDS

@@ -12,7 +12,7 @@ from novu_async._endpoints import Endpoint
 from novu_async._options import AS_CLIENT
 from novu_async._ordering import Turn
 from novu_async._pipeline import Pipeline
-from novu_async._reading import Reader
+from novu_async._reading import Reader, id_of
 from novu_async._wire import Reply, Request
 from novu_async.errors import (
     CallError,
@@ -74,8 +74,8 @@ class ChannelAccess:
         by_id = {channel.integration_id: channel for channel in self.channels}
         if chosen in by_id or identifier is not None:
             return by_id.get(chosen or "", NO_CHANNEL)
-        others = [one for one in reversed(active) if str(one.get("_id")) in by_id]
-        return by_id[str(others[0]["_id"])] if others else NO_CHANNEL
+        others = [by_id[found] for found in map(id_of, reversed(active)) if found in by_id]
+        return others[0] if others else NO_CHANNEL
 
     async def read_certain(self, leaving: Collection[str]) -> Channel:
         """Read the channel as it is stored, on every server.
@@ -129,7 +129,7 @@ class ChannelAccess:
         nobody's cancellation ends it half-way.
         """
         listed = await self.reader.integrations_of(self.channels, needed=True)
-        active = {str(one.get("_id")) for one in listed or ()}
+        active = set(map(id_of, listed or ()))
         lost = [c for c in self.channels if c.integration_id not in active]
         if lost:
             raise NovuError(

@@ -1,6 +1,5 @@
 """What a single call does differently from its client, checked once, where it is collected."""
 
-import sys
 from collections.abc import Mapping
 from types import EllipsisType
 
@@ -8,8 +7,13 @@ from attrs import field, frozen
 
 from novu_async._checks import check_idempotency_key
 from novu_async._retry import RetryConfig
-from novu_async._secrets import name_type
-from novu_async._settings import Headers, check_headers, check_server_url
+from novu_async._settings import (
+    Headers,
+    check_headers,
+    check_retries,
+    check_server_url,
+    is_positive,
+)
 from novu_async.errors import InvalidRequestError
 
 _NOTHING = (None, None, None, None, None)
@@ -43,13 +47,8 @@ def make_options(
     given = (timeout, server_url, http_headers, idempotency_key, timeout_ms)
     if retries is ... and given == _NOTHING:
         return AS_CLIENT
-    if not (retries is ... or isinstance(retries, RetryConfig | None)):
-        raise InvalidRequestError(
-            f"retries must be a RetryConfig or None, not {name_type(retries, RetryConfig)}",
-            "retries",
-        )
     return Options(
-        retries=retries,
+        retries=... if retries is ... else check_retries(retries),
         timeout=_find_timeout(timeout, timeout_ms),
         server_url=None if server_url is None else check_server_url(server_url),
         headers=_collect_headers(http_headers, idempotency_key),
@@ -62,9 +61,8 @@ def _find_timeout(seconds: float | None, milliseconds: float | None) -> float | 
     return None if seconds is None else _check_above_zero(seconds, "timeout", "seconds")
 
 
-def _check_above_zero(value: float, name: str, unit: str) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 < value <= sys.float_info.max:
+def _check_above_zero(value: object, name: str, unit: str) -> float:
+    if not is_positive(value):
         raise InvalidRequestError(f"{name} must be a number of {unit} above zero", name)
     return value
 

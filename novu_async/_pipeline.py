@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define
 
 from novu_async import _wire
-from novu_async._aftermath import SLOW_SECONDS, seconds_after
+from novu_async._aftermath import seconds_after
 from novu_async._clock import Clock
 from novu_async._endpoints import Endpoint
 from novu_async._options import AS_CLIENT, Options
@@ -350,14 +350,11 @@ class Pipeline:
         """
         try:
             reply = await self._transport.send(exchange.request, timeout, exchange.retries)
-        except asyncio.CancelledError:
-            self._keep_turn(turn, SLOW_SECONDS)
-            raise
-        except APIConnectionError as error:
-            self._keep_turn(turn, seconds_after(error))
+        except (asyncio.CancelledError, APIConnectionError) as error:
+            self._keep_turn(turn, error)
             raise
         if reply.status >= 500 or reply.attempts > 1:
-            self._keep_turn(turn, seconds_after(reply))
+            self._keep_turn(turn, reply)
         return reply
 
     async def _fill(
@@ -370,17 +367,18 @@ class Pipeline:
             answer.cancel()
             raise
         except Exception as error:
-            self._keep_turn(turn, seconds_after(error))
+            self._keep_turn(turn, error)
             if not answer.done():
                 answer.set_exception(error)
         else:
             if reply.status >= 500 or reply.attempts > 1:
-                self._keep_turn(turn, seconds_after(reply))
+                self._keep_turn(turn, reply)
             if not answer.done():
                 answer.set_result(reply)
 
-    def _keep_turn(self, turn: Turn, seconds: float) -> None:
+    def _keep_turn(self, turn: Turn, outcome: Reply | BaseException) -> None:
         """Let no other write for the subscriber begin while the API may go on with this one."""
+        seconds = seconds_after(outcome)
         if not seconds:
             return
         if turn.aftermath is not None:

@@ -1,7 +1,7 @@
 """Reads of subscribers and integrations, from servers of any age."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from novu_async import _endpoints, _json
@@ -88,7 +88,7 @@ class Reader:
         _, listed = await self._read(request, _is_list_of_dicts, options)
         self._integrations = sorted(listed, key=_age_of)
         self._read_at = self._pipeline.clock.monotonic()
-        self._identifiers |= {_id_of(one): one.get("identifier") for one in listed}
+        self._identifiers |= {id_of(one): one.get("identifier") for one in listed}
 
     def identifier_of(self, integration_id: str) -> str | None:
         """Return the identifier of an integration that was read at any time; None if not known."""
@@ -105,7 +105,7 @@ class Reader:
         and they are not `needed`.
         """
         ids = {channel.integration_id for channel in channels}
-        known = self._inactive.union(map(_id_of, self._integrations or ()))
+        known = self._inactive.union(map(id_of, self._integrations or ()))
         is_known = ids <= known if self._integrations is not None else not needed
         if not (self._is_remembered and is_known):
             try:
@@ -114,7 +114,7 @@ class Reader:
                 if needed or not _is_refusal(error):
                     raise
                 self._forget(error)
-            self._inactive |= ids.difference(map(_id_of, self._integrations or ()))
+            self._inactive |= ids.difference(map(id_of, self._integrations or ()))
         return self._integrations
 
     async def integration_id(
@@ -131,7 +131,7 @@ class Reader:
             and identifier in (None, integration.get("identifier"))
             and integration.get("active", True)
         ]
-        return _id_of(matching[-1]) if matching else None
+        return id_of(matching[-1]) if matching else None
 
     async def _get(self, endpoint: _endpoints.Endpoint, subscriber_id: str) -> Reply:
         request = self._pipeline.build(endpoint, AS_CLIENT, subscriber_id=subscriber_id)
@@ -177,10 +177,11 @@ def _is_refusal(error: NovuError) -> bool:
     return isinstance(error, APIError | _UnreadableError) and not passing
 
 
-def _id_of(integration: dict[str, Any]) -> str:
+def id_of(integration: Mapping[str, Any]) -> str:
+    """Return the API's id of an integration."""
     return str(integration.get("_id"))
 
 
 def _age_of(integration: dict[str, Any]) -> tuple[str, str]:
     # the API's ids begin with their time of creation
-    return str(integration.get("createdAt", "")), _id_of(integration)
+    return str(integration.get("createdAt", "")), id_of(integration)

@@ -6,7 +6,7 @@ import ssl as ssl_module
 import sys
 from collections.abc import Callable, Mapping
 from types import EllipsisType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeGuard, TypeVar, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -107,7 +107,7 @@ def make_settings(
         ssl=_check_type(ssl, (bool, ssl_module.SSLContext), "ssl"),
         session=_check_has(session, "session", "an aiohttp.ClientSession", "request", "closed"),
         headers=merge_headers(_make_headers(key), _of_client(check_headers, headers, "headers")),
-        retries=DEFAULT_RETRIES if retries is ... else check_retries(retries),
+        retries=DEFAULT_RETRIES if retries is ... else _of_client(check_retries, retries),
         share=_check_share(share),
         confirm_after=(
             None if confirm_after is None else _check_positive(confirm_after, "confirm_after")
@@ -212,8 +212,9 @@ def check_headers(
 def check_retries(retries: RetryConfig | None) -> RetryConfig | None:
     """Refuse what is no RetryConfig before it is needed, which is when a call has failed."""
     if not isinstance(retries, RetryConfig | None):
-        raise ConfigurationError(
-            f"retries must be a RetryConfig or None, not {name_type(retries, RetryConfig)}"
+        raise InvalidRequestError(
+            f"retries must be a RetryConfig or None, not {name_type(retries, RetryConfig)}",
+            "retries",
         )
     return retries
 
@@ -303,9 +304,14 @@ def _find_proxy(url: str) -> str | None:
     return found if not found or "://" in found else f"http://{found}"
 
 
+def is_positive(value: object) -> TypeGuard[float]:
+    """Tell whether a value is a number above zero that a float can hold."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 < cast("float", value) <= sys.float_info.max
+
+
 def _check_positive(value: object, name: str) -> float:
-    most = sys.float_info.max
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+    if not is_positive(value):
         raise ConfigurationError(f"{name} must be a number above zero, not {show_number(value)}")
     return value
 

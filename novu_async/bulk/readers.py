@@ -7,6 +7,7 @@ before any row is given; what is wrong with one line is one `Invalid` and nothin
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -190,14 +191,8 @@ class IterableSource(Source):
         """Yield the items in lists; also those before an error of the iterable."""
         batch: list[Any] = []
         try:
-            if isinstance(self.items, AsyncIterable):
-                async for item in self.items:
-                    batch.append(item)
-                    if len(batch) >= size:
-                        yield batch
-                        batch = []
-            else:
-                for item in _iterate(self.items):
+            async with aclosing(_each(self.items)) as items:
+                async for item in items:
                     batch.append(item)
                     if len(batch) >= size:
                         yield batch
@@ -208,8 +203,13 @@ class IterableSource(Source):
         yield batch
 
 
-def _iterate(items: Any) -> Iterable[Any]:
-    return items if isinstance(items, Iterable) else fetch_all(items)
+async def _each(items: Any) -> AsyncGenerator[Any, None]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+        return
+    for item in items if isinstance(items, Iterable) else fetch_all(items):
+        yield item
 
 
 def _cursor_columns(items: object) -> tuple[str, ...]:

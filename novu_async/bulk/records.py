@@ -10,7 +10,7 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from novu_async import _checks
-from novu_async._secrets import describe_url, fingerprint
+from novu_async._secrets import describe_url, fingerprint, name_type
 from novu_async.errors import InvalidRequestError
 from novu_async.providers import is_push
 
@@ -175,7 +175,9 @@ def convert(line: int, item: Any, columns: Columns, operation: Operation) -> Row
     """Turn one item of an iterable into a row, or into what is wrong with it."""
     values = _values_of(item, columns)
     if values is None:
-        return Invalid(line, f"a row must be a DeviceToken, a dict or a tuple, not {_kind(item)}")
+        return Invalid(
+            line, f"a row must be a DeviceToken, a dict or a tuple, not {name_type(item)}"
+        )
     return make_row(line, values, columns, operation)
 
 
@@ -328,7 +330,3 @@ def _text_of(value: object) -> str:
 def load_values(text: str | None) -> dict[str, Any]:
     """Read what `dump_values` wrote."""
     return cast("dict[str, Any]", json.loads(text)) if text else {}
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else type(value).__name__
