@@ -1,7 +1,8 @@
 """The requests of one verb on one channel, made while holding the subscriber's turn."""
 
 import asyncio
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import define, field
@@ -39,8 +40,21 @@ class ChannelAccess:
 
     def count_in(self, error: CallError) -> None:
         """Let the error of the last request tell of all requests of the verb."""
-        error.attempts += self.requests - 1
+        error.attempts += self.requests
         error.may_have_applied |= self.has_written
+
+    def pass_over(self, error: NovuError) -> None:
+        """Count the requests of an error that does not end the verb."""
+        self.requests += error.attempts if isinstance(error, CallError) else 0
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Let an error that ends the verb tell of all its requests."""
+        try:
+            yield
+        except CallError as error:
+            self.count_in(error)
+            raise
 
     async def append(self, tokens: list[str]) -> Channel:
         """Add tokens (PATCH) and return the channel that the API added them to."""
@@ -68,9 +82,11 @@ class ChannelAccess:
             await self.reader.refresh()
             chosen = await self.reader.integration_id(provider_id, identifier)
             if chosen is None:
-                raise IntegrationNotFoundError(
+                error = IntegrationNotFoundError(
                     f"there is no active {provider_id} integration {identifier!r}", status_code=400
                 )
+                error.attempts = 0  # nothing was sent for it
+                raise error
         by_id = {channel.integration_id: channel for channel in self.channels}
         if chosen in by_id or identifier is not None:
             return by_id.get(chosen or "", NO_CHANNEL)
@@ -119,7 +135,6 @@ class ChannelAccess:
             channel["integrationIdentifier"] = self.target.integration_identifier
         document = {"subscriberId": self.target.subscriber_id, "channels": [channel]}
         await self._send(self.pipeline.build(_endpoints.CREATE_SUBSCRIBER, AS_CLIENT, document))
-        self.has_written = True
 
     async def rebuild(self, chosen: Channel, tokens: list[str]) -> Channel:
         """Make one channel out of several elements for the same integration, with these tokens.
@@ -157,7 +172,7 @@ class ChannelAccess:
         except NovuError as error:
             if isinstance(error, CallError) and not error.may_have_applied:
                 raise
-            # it may have happened all the same, so everything is written again
+            self.pass_over(error)  # it may have happened all the same: everything is written again
         for channel in channels:
             content = contents[channel.integration_id]
             identifier = identifiers[channel.integration_id]
@@ -166,11 +181,14 @@ class ChannelAccess:
                 reply = await self._write(_endpoints.APPEND, content, identifier, channel.others)
                 result = await self._find(reply, channel.integration_id)
             except NovuError as error:
+                self.pass_over(error)
                 unsaved += content
                 cause = error
         if cause is not None:
             raise DeviceTokensNotStoredError(
-                "merging duplicate channels was interrupted; add these tokens again", unsaved
+                "merging duplicate channels was interrupted; add these tokens again",
+                unsaved,
+                requests=self.requests,
             ) from cause
         return result
 
@@ -183,7 +201,6 @@ class ChannelAccess:
                 provider_id=self.target.provider_id,
             )
         )
-        self.has_written = True
 
     def _write(
         self,
@@ -202,32 +219,29 @@ class ChannelAccess:
         request = self.pipeline.build(endpoint, AS_CLIENT, document, subscriber_id=subscriber_id)
         return self._send(request)
 
-    def _send(self, request: Request) -> Awaitable[Reply]:
-        self.requests += 1
-        return self.pipeline.send(request, AS_CLIENT, self.turn)
+    async def _send(self, request: Request) -> Reply:
+        reply = await self.pipeline.send(request, AS_CLIENT, self.turn)
+        self.requests += reply.attempts
+        self.has_written = True
+        return reply
 
     def _identifier_of(self, channel: Channel) -> str | None:
         """Return the identifier of a channel's integration; the caller's where it is not known."""
         known = self.reader.identifier_of(channel.integration_id)
         return known or self.target.integration_identifier
 
-    def _parse_written(self, reply: Reply) -> list[Channel]:
-        """Read the channels in the answer to a write."""
-        self.has_written = True
-        self.requests += reply.attempts - 1
+    def _parse(self, reply: Reply) -> list[Channel]:
         self.channels = parse_channels(reply.body, self.target.provider_id) or []
         return self.channels
 
     async def _read_channels(self) -> list[Channel]:
         """Read the channels; after a write, where its answer shows none."""
-        self.requests += 1
         reply = await self.reader.subscriber(self.target.subscriber_id)
-        self.requests += reply.attempts - 1
-        self.channels = parse_channels(reply.body, self.target.provider_id) or []
-        return self.channels
+        self.requests += reply.attempts
+        return self._parse(reply)
 
     async def _find(self, reply: Reply, integration_id: str) -> Channel:
-        channels = self._parse_written(reply) or await self._read_channels()
+        channels = self._parse(reply) or await self._read_channels()
         by_id = {channel.integration_id: channel for channel in channels}
         return by_id.get(integration_id, NO_CHANNEL)
 
@@ -238,7 +252,7 @@ class ChannelAccess:
         list of integrations says which of them it was; where that is not to be had, it is one that
         holds the tokens.
         """
-        channels = self._parse_written(reply) or await self._read_channels()
+        channels = self._parse(reply) or await self._read_channels()
         if len(channels) <= 1:
             return channels[0] if channels else NO_CHANNEL
         by_id = {channel.integration_id: channel for channel in channels}

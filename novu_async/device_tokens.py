@@ -268,7 +268,8 @@ class DeviceTokens:
                 return _Stored(_result(channel, access, "stored"), error)
             missing = without(tokens, channel.device_tokens)
             if not missing and self._pipeline.settings.confirm_after is not None:
-                channel = await self._confirm(access, channel)
+                with access.telling():
+                    channel = await self._confirm(access, channel)
                 missing = without(tokens, channel.device_tokens)
             if not missing:
                 break
@@ -281,7 +282,8 @@ class DeviceTokens:
         """Append; create the subscriber where the API does not know it."""
         try:
             return await access.append(part)
-        except SubscriberNotFoundError:
+        except SubscriberNotFoundError as error:
+            access.pass_over(error)
             await access.create_subscriber(part)
             # changes nothing where they are stored, and shows it
             return await access.append(part)
@@ -334,11 +336,8 @@ class DeviceTokens:
         """Hold the subscriber's turn; an error tells of all requests of the verb."""
         async with self._pipeline.turn(target.subscriber_id) as turn:
             access = ChannelAccess(self._pipeline, self._reader, target, turn)
-            try:
+            with access.telling():
                 yield access
-            except CallError as error:
-                access.count_in(error)
-                raise
 
     async def _confirm(self, access: ChannelAccess, channel: Channel) -> Channel:
         """Look again after `confirm_after` seconds, where the client is set up to."""
