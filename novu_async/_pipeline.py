@@ -248,7 +248,7 @@ class Pipeline:
         await closing
 
     async def _close(self) -> None:
-        if self._indispensable:
+        while self._indispensable:  # another one may begin meanwhile
             await asyncio.wait(self._indispensable)
         self._transport.closed = True
         for gate in self._gates.values():
@@ -379,7 +379,7 @@ class Pipeline:
     def _keep_turn(self, turn: Turn, outcome: Reply | BaseException) -> None:
         """Let no other write for the subscriber begin while the API may go on with this one."""
         seconds = seconds_after(outcome)
-        if not seconds:
+        if not seconds or self._transport.closed:
             return
         if turn.aftermath is not None:
             turn.aftermath.cancel()

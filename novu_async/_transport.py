@@ -132,6 +132,13 @@ class Transport:
                 if session.closed:
                     raise ClientClosedError(_CLOSED_SESSION) from None
                 raise
+            except asyncio.CancelledError:
+                # aiohttp cancels who waits for a connection of a session that is being closed
+                task = asyncio.current_task()
+                if session.closed and task is not None and not task.cancelling():
+                    self.check_usable()
+                    raise ClientClosedError(_CLOSED_SESSION) from None
+                raise
             if isinstance(failure, _SpoiltError) and spoilt < _MAX_SPOILT:
                 spoilt += 1
                 attempts -= 1  # nothing was sent
