@@ -83,7 +83,7 @@ class Engine:
         self._ended = asyncio.Event()
         self._due = asyncio.Event()
         self.exit: SystemExit | KeyboardInterrupt | None = None
-        """What `progress` raised to end the program: out of a task, it would end the event loop."""
+        """What a callback raised to end the program: out of a task, it would end the event loop."""
         self._counts: dict[int, int] = {}
         self._count_requests = count_requests
         self._recorded_requests = 0
@@ -258,6 +258,9 @@ class Engine:
             elif self._rule.is_outage:
                 await self._wait_a_little()
             return not is_silence(error)
+        except (SystemExit, KeyboardInterrupt) as error:
+            self._leave(error)
+            return False
         else:
             for write, result in zip(writes, results, strict=True):
                 self._settle_all(self._rule.succeeded(write, begun))
@@ -317,8 +320,11 @@ class Engine:
         try:
             self._progress(self._make_progress())
         except (SystemExit, KeyboardInterrupt) as error:
-            self.exit = self.exit or error
-            self.stop()
+            self._leave(error)
+
+    def _leave(self, error: SystemExit | KeyboardInterrupt) -> None:
+        self.exit = self.exit or error
+        self.stop()
 
     def _make_progress(self) -> Progress:
         now, counted = self._clock.monotonic(), self._count_requests()

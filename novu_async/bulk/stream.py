@@ -63,7 +63,9 @@ class Flow:
         self._clock = Clock()
         self._count_requests = count_requests
         self._counts = Counts()
-        self._source_error: Exception | None = None
+        self._error: BaseException | None = None
+        """What the source or a callback raised: SystemExit out of a task ends the event loop."""
+        self._is_over = False
 
     async def outcomes(self) -> AsyncGenerator[Outcome, None]:
         """Yield what becomes of each row; raise BulkError where the stream was stopped."""
@@ -79,6 +81,8 @@ class Flow:
         if self._rule.cause is not None:
             message = f"stopped: {self._rule.explanation}"
             raise BulkError(message, self._report()) from self._rule.cause
+        if self._error is not None:
+            raise self._error
 
     async def _run(self) -> None:
         try:
@@ -87,8 +91,6 @@ class Flow:
                 workers = [group.create_task(self._work()) for _ in range(self._concurrency)]
                 await asyncio.wait(workers)
                 reader.cancel()
-            if self._source_error is not None and self._rule.cause is None:
-                raise self._source_error
         except ExceptionGroup as group:
             error: Exception = group
             while isinstance(error, ExceptionGroup):
@@ -101,8 +103,8 @@ class Flow:
         """Read all rows; where the source fails, those before are still dealt with."""
         try:
             await self._take_all()
-        except Exception as error:
-            self._source_error = error
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            self._error = self._error or error
         self._end()
 
     async def _take_all(self) -> None:
@@ -130,6 +132,11 @@ class Flow:
         for _ in range(self._concurrency):
             self._ready.put_nowait(None)
 
+    def _stop(self, cause: BaseException | None) -> None:
+        if cause is not None:
+            self._is_over = True
+            self._end()
+
     async def _work(self) -> None:
         while (subscriber_id := await self._ready.get()) is not None:
             await asyncio.sleep(0)  # rows that the reader has at hand come along
@@ -149,7 +156,7 @@ class Flow:
                     sent.append(row)
         stored = (Stored(number, row) for number, row in enumerate(sent))
         for write in make_writes(stored, self._sender.operation):
-            if self._rule.cause is None:
+            if not self._is_over:
                 await self._make(write, [sent[number] for number in write.row_ids])
 
     async def _make(self, write: Write, rows: list[Row]) -> None:
@@ -162,13 +169,16 @@ class Flow:
                 self._rule.failed(write, error, begun, self._clock.monotonic())
             self._rule.cause = self._rule.cause or next(iter(self._rule.refused.values()), None)
             result = Result(explain(error))
-            if self._rule.cause is not None:
-                self._end()
+            self._stop(self._rule.cause)
+        except (SystemExit, KeyboardInterrupt) as error:
+            self._error = error
+            self._stop(error)
+            return
         else:
             self._rule.succeeded(write, begun)
         for row in rows:
             self._settle(row, result.failure or result.missing.get(row.token or ""))
-        if self._rule.is_outage and self._rule.cause is None:
+        if self._rule.is_outage and not self._is_over:
             await self._clock.sleep(OUTAGE_PAUSE_SECONDS)
 
     def _is_the_rows_own(self, write: Write, error: NovuError) -> bool:
