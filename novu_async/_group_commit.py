@@ -53,10 +53,18 @@ class Batch(Generic[R]):
         """Answer everybody who has no answer yet."""
         for member in self.members:
             if not member.done.done():
-                # one instance in many tasks would collect the tracebacks of all of them; others
-                # than ours may not be made for copying
-                own = copy.copy(error) if isinstance(error, NovuError) else error
+                # others than ours may not be made for copying
+                own = own_copy(error) if isinstance(error, NovuError) else error
                 member.done.set_exception(own)
+
+
+def own_copy(error: NovuError) -> NovuError:
+    """Return an error for one of many: one instance would collect the tracebacks of all."""
+    own = copy.copy(error)
+    own.__cause__ = error.__cause__
+    if hasattr(error, "__notes__"):
+        own.__notes__ = list(error.__notes__)
+    return own
 
 
 def find_open(ordering: Ordering, line: Hashable, target: Hashable) -> Turn | None:

@@ -37,9 +37,14 @@ _CONFLICT = 409
 _TOO_MANY = 429
 
 
-def _not_negative(_: object, attribute: "Attribute[float]", value: Any) -> None:
+def is_duration(value: Any) -> bool:
+    """Tell whether a value is a number from 0 that a float can hold, or infinity."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not (0 <= value <= sys.float_info.max or value == math.inf):
+    return is_number and (0 <= value <= sys.float_info.max or value == math.inf)
+
+
+def _not_negative(_: object, attribute: "Attribute[float]", value: Any) -> None:
+    if not is_duration(value):
         raise InvalidRetryConfigError(
             f"{attribute.name} must be a number from 0, not {show_number(value)}"
         )

@@ -5,7 +5,6 @@ returns a DeviceTokensResult. See `_group_commit` for how concurrent adds are me
 """
 
 import asyncio
-import copy
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable
 from contextlib import asynccontextmanager
@@ -396,8 +395,7 @@ def _share(stored: _Stored, own: Tokens) -> DeviceTokensResult:
     if not missing:
         return result
     if failure is not None and len(missing) == len(own):
-        # one instance in many tasks would collect the tracebacks of all of them
-        raise copy.copy(failure) from failure.__cause__
+        raise _group_commit.own_copy(failure)
     why = "another writer kept overwriting the channel" if failure is None else failure.message
     raise DeviceTokensNotStoredError(
         f"{len(missing)} of {len(own)} device tokens are not stored after {result.requests} "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 from novu_async._clock import Clock
+from novu_async._retry import is_duration
 from novu_async._shielding import finish
 from novu_async.bulk.engine import Engine
 from novu_async.bulk.failures import write_failures
@@ -235,8 +236,8 @@ async def plan(
 
 
 def _import_ahead() -> None:
-    """Import what failing calls need, while connections have not taken all descriptors yet."""
-    for name in ("tenacity", "encodings.utf_8_sig"):
+    """Import what failing and cancelled calls need, while there are descriptors left."""
+    for name in ("tenacity", "encodings.utf_8_sig", "anyio", "anyio._backends._asyncio"):
         import_module(name)
 
 
@@ -299,7 +300,7 @@ async def _finish_or_stop(task: "asyncio.Task[None]", engines: list[Engine], gra
         for engine in engines:
             if engine.exit is not None:
                 raise engine.exit
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as cancelled:
         for engine in engines:
             engine.stop()
         try:
@@ -307,6 +308,8 @@ async def _finish_or_stop(task: "asyncio.Task[None]", engines: list[Engine], gra
         finally:
             task.cancel()
             await finish(task)
+        if not task.cancelled() and (failed := task.exception()) is not None:
+            cancelled.add_note(f"the job failed meanwhile: {failed}")
         raise
 
 
@@ -374,5 +377,5 @@ def _check_whole(name: str, value: object) -> None:
 
 
 def _check_seconds(name: str, value: object) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
+    if not is_duration(value):
         raise InvalidRequestError(f"{name} must be a number of seconds from 0", name)

@@ -228,6 +228,10 @@ class Journal:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield what became of every row that is dealt with, in no particular order."""
+        with explained(self.path):
+            yield from self._outcomes()
+
+    def _outcomes(self) -> Iterator[Outcome]:
         found = self._db.execute(
             f"SELECT {COLUMNS}, state, reason, detail, retryable FROM rows "
             f"WHERE state != {WAITING} ORDER BY id"

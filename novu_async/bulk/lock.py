@@ -59,6 +59,10 @@ def _open_locked(path: Path, job: Path) -> int:
         _lock(descriptor)
     except OSError as error:
         os.close(descriptor)
+        if not isinstance(error, BlockingIOError | PermissionError):
+            raise ConfigurationError(
+                f"the job file {job} cannot be locked: {error.strerror}; choose another place"
+            ) from error
         raise ConfigurationError(
             f"the job file {job} is in use by another process: wait for it, or stop it"
         ) from error

@@ -389,7 +389,8 @@ async def _finish_accepting(server: asyncio.Server) -> None:
     """
     loop = asyncio.get_running_loop()
     for sock in server.sockets:
-        loop.remove_reader(sock.fileno())
+        with contextlib.suppress(NotImplementedError):  # the loop of Windows accepts otherwise
+            loop.remove_reader(sock.fileno())
     for _ in range(4):
         await asyncio.sleep(0)
 
