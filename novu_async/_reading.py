@@ -48,16 +48,19 @@ class Reader:
         """Read a subscriber, uncached where the server can."""
         if self.has_v2 is not False:
             try:
-                reply = await self._get(_endpoints.GET_SUBSCRIBER, subscriber_id)
+                reply, found = await self._get(_endpoints.GET_SUBSCRIBER, subscriber_id)
             except ErrorDto as error:
                 # a server before 2025, which says nothing of the subscriber
                 if not error.message.startswith(_NO_SUCH_ROUTE):
                     raise
                 self.has_v2 = False
             else:
-                self.has_v2 = True
-                return reply
-        return await self._get(_endpoints.GET_SUBSCRIBER_V1, subscriber_id)
+                # where it was new, in early 2025, it left the channels out
+                self.has_v2 = "channels" in found
+                if self.has_v2:
+                    return reply
+        reply, _ = await self._get(_endpoints.GET_SUBSCRIBER_V1, subscriber_id)
+        return reply
 
     async def integrations(self, *, fresh: bool = False) -> list[dict[str, Any]] | None:
         """Return the active integrations, oldest first; None where they cannot be read.
@@ -133,10 +136,11 @@ class Reader:
         ]
         return id_of(matching[-1]) if matching else None
 
-    async def _get(self, endpoint: _endpoints.Endpoint, subscriber_id: str) -> Reply:
+    async def _get(
+        self, endpoint: _endpoints.Endpoint, subscriber_id: str
+    ) -> tuple[Reply, dict[str, Any]]:
         request = self._pipeline.build(endpoint, AS_CLIENT, subscriber_id=subscriber_id)
-        reply, _ = await self._read(request, _is_subscriber, AS_CLIENT)
-        return reply
+        return await self._read(request, _is_subscriber, AS_CLIENT)
 
     async def _read(
         self, request: Request, is_readable: Callable[[Any], bool], options: Options

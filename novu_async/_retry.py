@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525), 529, 530})
+"""From 520 on those of Cloudflare, for a server behind it that it cannot reach, or overload."""
 _LEAST_ASKED = 0.5
 """A server that asks for a shorter wait, in seconds, must not be asked again without end."""
 
@@ -102,7 +103,7 @@ class RetryConfig:
     - `retry_connection_errors`: also after a lost connection or a timeout, but not where TLS
       cannot be set up.
     - `status_codes_override`: statuses such as `["429", "5XX"]` in place of the usual ones: 408,
-      409 with a Retry-After, 425, 429, 500, 502, 503, 504.
+      409 with a Retry-After, 425, 429, 500, 502, 503, 504, and Cloudflare's 520 to 524, 529, 530.
     - `max_attempts`: how often a call is attempted in all; None leaves it to `max_elapsed_time`.
       Where the server itself asks to wait half a second or more (409 or 429 with a Retry-After),
       only the time counts.
@@ -182,8 +183,9 @@ def is_retried(error: BaseException, config: RetryConfig) -> bool:
 
 def make_wait(error: BaseException | None, attempts: int, backoff: BackoffStrategy) -> float:
     """Return the seconds to wait after the given number of failed attempts."""
-    if isinstance(error, APIError) and error.retry_after is not None:
-        return error.retry_after
+    asked = error.retry_after if isinstance(error, APIError) else None
+    if asked:  # one that asks for no wait says only that a retry may help
+        return asked
     try:
         interval = backoff.initial_interval * backoff.exponent ** min(attempts - 1, 64)
     except OverflowError:

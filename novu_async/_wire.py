@@ -165,7 +165,7 @@ def _redact_headers(headers: Mapping[str, str], secrets: list[str]) -> dict[str,
 def _anothers_replay(request: Request, reply: Reply) -> APIError | None:
     """Refuse a stored answer about another subscriber: the API ignores the path of a key."""
     flag = reply.headers.get("idempotency-replay")
-    if flag is None or not is_flag_set(flag):
+    if flag is None or not is_flag_set(flag) or not _has_key(request):
         return None
     data = (_json.parse_object(reply.body) or {}).get("data")
     found = data.get("subscriberId") if isinstance(data, dict) else None
@@ -245,6 +245,7 @@ _BY_MESSAGE: tuple[tuple[int, str, str, type[APIError]], ...] = (
     (404, "Subscriber not found for id ", "", SubscriberNotFoundError),
     (404, "Subscriber", " was not found", SubscriberNotFoundError),
     (400, "Subscribers environment (", " integration.", IntegrationNotFoundError),
+    (404, "Subscribers environment (", " integration.", IntegrationNotFoundError),
     (400, "Device tokens limit exceeded.", "", DeviceTokenLimitError),
     (422, "Request with key ", " is being reused for a different body", IdempotencyKeyReusedError),
 )
@@ -310,13 +311,16 @@ def _hint(cls: type[APIError], request: Request) -> str:
     return f" (did you mean {near!r}?)" if near else ""
 
 
+def _has_key(request: Request) -> bool:
+    return request.endpoint.takes_key and "Idempotency-Key" in request.headers
+
+
 def _is_replayed(request: Request, reply: Reply, error: APIError) -> bool:
     if is_flag_set(reply.headers.get("idempotency-replay", "")):
         return True
     # from December 2024 to August 2026 the API replayed every stored error as this 503
     return (
-        request.endpoint.takes_key
-        and "Idempotency-Key" in request.headers
+        _has_key(request)
         and error.status_code == HTTPStatus.SERVICE_UNAVAILABLE
         and error.data.get("message") == "Service Unavailable"
         and error.retry_after is None

@@ -80,7 +80,7 @@ class Novu:
       own (a path prefix is kept).
     - `timeout`: seconds for each attempt, from connecting to the last byte of the answer.
     - `max_connections`: open at once, to all servers; further calls wait for one.
-    - `max_reply_bytes`: a longer answer counts as broken.
+    - `max_reply_bytes`: a longer answer raises ReplyTooLargeError.
     - `proxy`: URL of an HTTP proxy; with `trust_env` it is taken from the environment.
     - `ssl`: an SSLContext, or False to accept any certificate.
     - `session`: an aiohttp.ClientSession to send with; it is never closed here.

@@ -158,6 +158,8 @@ class Bulk:
                 "earlier ones; use register",
                 "operation",
             )
+        if operation == "verify":
+            raise InvalidRequestError("a stream only writes; use bulk.verify", "operation")
         _check_options(operation, concurrency, on_missing_subscriber, stop_after)
         _check_whole("window", window)
         _check_seconds("patience", patience)

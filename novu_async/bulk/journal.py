@@ -32,6 +32,9 @@ from novu_async.bulk.report import Outcome, Report, Status
 from novu_async.bulk.stops import Integration
 from novu_async.errors import ConfigurationError
 
+_SENT_COLUMNS = COLUMNS.replace("extra", "NULL")
+"""What is sent: columns that are not ours may be long, and only failures need them."""
+
 _MAKE_REFUSED = """
 CREATE TEMP TABLE refused (provider_id, integration_identifier, reason, detail, retryable,
   PRIMARY KEY (provider_id, integration_identifier)) WITHOUT ROWID
@@ -126,8 +129,8 @@ class Journal:
         with explained(self.path):
             # all in one text, because each row of a result hands the interpreter's lock to and fro
             (page,) = self._db.execute(
-                f"SELECT json_group_array(json_array(id, {COLUMNS})) FROM (SELECT * FROM rows "
-                f"WHERE id > ? AND state = ? {others} ORDER BY id LIMIT ?)",
+                f"SELECT json_group_array(json_array(id, {_SENT_COLUMNS})) FROM "
+                f"(SELECT * FROM rows WHERE id > ? AND state = ? {others} ORDER BY id LIMIT ?)",
                 (after_id, state, *values, limit),
             ).fetchone()
         return [Stored(row[0], Row._make(row[1:])) for row in sorted(json.loads(page))]

@@ -55,6 +55,12 @@ _SORT_KIBIBYTES = 8192
 _CACHE_KIBIBYTES = 1024
 
 
+def beside(job: Path) -> list[Path]:
+    """Return the files that SQLite makes and removes beside a job file."""
+    real = Path(os.path.realpath(job))
+    return [real.with_name(real.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn what SQLite says about a job file into an error that says what to do."""
@@ -177,6 +183,8 @@ class Loader:
         with explained(self._path):
             self._merge(meta)
         _sync(self._part)
+        for stale in beside(self._path):  # a log of a job that was deleted would be replayed
+            stale.unlink(missing_ok=True)
         os.replace(self._part, self._path)
         _sync(self._path.parent)
 

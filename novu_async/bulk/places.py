@@ -5,10 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from novu_async.bulk.failures import explained, part_of, target_of
+from novu_async.bulk.loader import beside
 from novu_async.bulk.lock import lock_of
 from novu_async.errors import ConfigurationError, InvalidRequestError
-
-_SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
 
 
 def check_places(source: Path | None, job: Path | None, failures: Path | None) -> None:
@@ -36,8 +35,7 @@ def check_places(source: Path | None, job: Path | None, failures: Path | None) -
 def _files_of(job: Path) -> tuple[Path, ...]:
     """Return a job file, and all that SQLite and we make and remove beside it."""
     real = Path(os.path.realpath(job))
-    beside_it = (real.with_name(real.name + suffix) for suffix in _SQLITE_SUFFIXES)
-    return (job, part_of(real), lock_of(job), *beside_it)
+    return (job, part_of(real), lock_of(job), *beside(real))
 
 
 def _check_named(path: Path | None, what: str) -> None:

@@ -178,7 +178,7 @@ class IterableSource(Source):
 
     def convert(self, line: int, item: Any, operation: Operation) -> Row | Invalid:
         """Turn one item into a row."""
-        if self._names and isinstance(item, tuple):
+        if self._names and _has_no_names(item):
             item = dict(zip(self._names, item, strict=False))
         return convert(line, item, self.columns, operation)
 
@@ -217,6 +217,14 @@ def _cursor_columns(items: object) -> tuple[str, ...]:
     if not isinstance(description, Iterable):
         return ()
     return tuple(str(column[0]) for column in description)
+
+
+def _has_no_names(item: object) -> bool:
+    """Tell whether a row of a cursor is a plain sequence, as drivers make them of many types."""
+    if isinstance(item, tuple):
+        return True
+    is_named = hasattr(item, "keys") or hasattr(item, "_mapping")
+    return isinstance(item, Iterable) and not isinstance(item, str | bytes) and not is_named
 
 
 def fetch_all(cursor: Any, at_once: int = _FETCHED_ROWS) -> Iterator[Any]:

@@ -45,5 +45,6 @@ def explain(error: NovuError) -> Failure:
         if isinstance(error, cls):
             return Failure(reason, detail, retryable)
     if isinstance(error, errors.APIError):
-        return Failure(f"status {error.status_code}", detail, error.status_code >= 500)
+        can_pass = error.status_code >= 500 or type(error) is errors.APIError
+        return Failure(f"status {error.status_code}", detail, can_pass)
     return Failure(type(error).__name__, detail)

@@ -134,6 +134,8 @@ class StopRule:
 
 def is_silence(error: NovuError) -> bool:
     """Tell whether an error says nothing about its row: no answer, or none that is one."""
+    if type(error) is errors.APIError:  # a proxy's, or of whatever else stands there
+        return True
     return isinstance(error, _SILENT) and not isinstance(error, errors.ReplyTooLargeError)
 
 

@@ -569,3 +569,23 @@ async def test_cancelling_interrupts_the_merge(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert os.listdir(tmp_path) == []
+
+
+async def test_a_job_takes_over_no_log_of_a_deleted_one(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path
+) -> None:
+    """A killed job leaves its log; deleting only the job file must not bring its rows back."""
+    job, kept = tmp_path / "x.job", tmp_path / "kept"
+    with sqlite3.connect(job) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE other (x)")
+        db.commit()
+        kept.write_bytes((tmp_path / "x.job-wal").read_bytes())
+    db.close()
+    job.unlink()
+    kept.rename(tmp_path / "x.job-wal")
+    await bulk.register([("u1", "fcm", "a")], job=job)
+    assert local.device_tokens("u1", "fcm") == ["a"]
+    with sqlite3.connect(job) as db:
+        assert not db.execute("SELECT * FROM sqlite_master WHERE name = 'other'").fetchall()
+    db.close()

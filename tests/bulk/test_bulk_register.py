@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import test_utils, web
 
 from novu_async import Novu
 from novu_async.bulk import (
@@ -879,3 +880,20 @@ async def test_one_subscriber_with_very_many_rows(operation: Operation) -> None:
         report = await novu.bulk.register(rows, operation=operation)
         assert report.done == 5001
         assert local.device_tokens("u", "fcm") == [f"t{i}" for i in range(5000)]
+
+
+async def test_what_is_not_the_api_is_waited_for() -> None:
+    """Where something else answers, as during maintenance, no rows are burnt: they wait."""
+
+    async def redirect(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=302, headers={"Location": "http://127.0.0.1/soon"}, text="soon")
+
+    async with (
+        test_utils.RawTestServer(redirect) as server,
+        Novu("key", server_url=f"http://127.0.0.1:{server.port}") as novu,
+    ):
+        with pytest.raises(BulkError) as caught:
+            await novu.bulk.register([(f"u{n}", "fcm", f"t{n}") for n in range(500)])
+    report = caught.value.report
+    assert report is not None
+    assert (report.done, report.failed, report.waiting) == (0, 0, 500)

@@ -273,3 +273,24 @@ async def test_without_duckdb_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'novu-async\[parquet\]'"):
         await bulk.register(read_select("select 1"))
+
+
+class _DriversRow:
+    """A row as some drivers make them: a sequence, and neither a tuple nor a list."""
+
+    def __init__(self, *values: object) -> None:
+        self.values = values
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(self.values)
+
+
+@pytest.mark.parametrize("make", [tuple, list, lambda row: _DriversRow(*row)])
+async def test_a_cursor_names_rows_of_any_type(bulk: Bulk, local: LocalNovu, make: Any) -> None:
+    """Tokens go to no URL because a driver's rows are lists, in the order of its query."""
+    pages = [[make((token, provider, str(user))) for user, provider, token in ROWS], []]
+    cursor = SimpleNamespace(
+        description=[("token",), ("provider_id",), ("subscriber_id",)],
+        fetchmany=lambda _: pages.pop(0),
+    )
+    await check(bulk, local, cursor)

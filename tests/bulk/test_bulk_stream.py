@@ -237,3 +237,10 @@ async def test_a_write_under_way_as_a_stream_is_closed_keeps_others_of_its_subsc
         assert len(local.requests) == 2
         aftermath.set()
         assert (await following).device_tokens == ("b",)
+
+
+async def test_a_stream_does_not_verify(bulk: Bulk, local: LocalNovu) -> None:
+    """It would write the tokens that it was asked to look for."""
+    with pytest.raises(InvalidRequestError, match=r"use bulk\.verify"):
+        await anext(bulk.stream([("u1", "fcm", "a")], operation="verify"))
+    assert not local.requests

@@ -259,6 +259,7 @@ async def test_an_answer_that_makes_no_sense_takes_no_place_for_good(answer: byt
     """However many of them come, the next call is sent."""
     async with serve([answer]) as server, Novu(KEY, server_url=server.url) as novu:
         for _ in range(40):
+            call = novu.subscribers.credentials.append("u1", PUSH, idempotency_key="k")
             with pytest.raises(NovuError):
-                await asyncio.wait_for(append(novu), 5)
+                await asyncio.wait_for(call, 5)
         assert len(server.requests) == 40

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from novu_async import (
+    CallError,
     DeviceTokenLimitError,
     DeviceTokensNotStoredError,
     IntegrationNotFoundError,
@@ -13,7 +14,7 @@ from novu_async import (
     ServerError,
     SubscriberNotFoundError,
 )
-from novu_async.testing import LocalNovu
+from novu_async.testing import LocalNovu, _handlers
 
 pytestmark = pytest.mark.anyio
 
@@ -313,3 +314,48 @@ async def test_a_server_of_2024_is_read_past_its_cache() -> None:
         assert local.device_tokens("u", "fcm") == ["a", "c", "d"]
         assert (await tokens.rotate("u", "fcm", "c", "e")).device_tokens == ("a", "e", "d")
         assert (await tokens.replace("u", "fcm", ["x"])).device_tokens == ("x",)
+
+
+async def test_a_server_whose_new_read_has_no_channels(
+    novu: Novu, local: LocalNovu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In early 2025 it left them out; that is no empty channel, and the old read has them."""
+    whole = _handlers._map_v2
+    monkeypatch.setattr(
+        _handlers, "_map_v2", lambda of: {k: v for k, v in whole(of).items() if k != "channels"}
+    )
+    tokens = novu.subscribers.device_tokens
+    await tokens.add("u1", "fcm", ["a", "b"])
+    assert (await tokens.list("u1", "fcm")).device_tokens == ("a", "b")
+    assert (await tokens.remove("u1", "fcm", "a")).removed == ("a",)
+    assert local.device_tokens("u1", "fcm") == ["b"]
+    await tokens.clear("u1", "fcm")
+    assert local.device_tokens("u1", "fcm") == []
+
+
+async def test_an_error_of_looking_again_says_that_the_tokens_were_sent(local: LocalNovu) -> None:
+    """The write is done where `confirm_after` cannot read it back."""
+    local.faults.next("error_500", times=9, method="GET")
+    async with Novu(local.api_key, server_url=local.url, confirm_after=0.001, retries=None) as novu:
+        with pytest.raises(CallError) as caught:
+            await novu.subscribers.device_tokens.add("u1", "fcm", "a")
+    assert caught.value.may_have_applied
+    assert caught.value.attempts == len(local.requests) == 2
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.04, 0.06])
+async def test_closing_waits_for_a_repair_that_begins_meanwhile(delay: float) -> None:
+    """One that was reading still when the client began to wait for another one's writes."""
+    async with LocalNovu(latency=0.02) as local:
+        for name in ("u1", "u2"):
+            put_channels(local, name, ["a"], ["b"])
+        novu = Novu(local.api_key, server_url=local.url)
+        repair = novu.subscribers.device_tokens.repair
+        first = asyncio.create_task(repair("u1", "fcm"))
+        await asyncio.sleep(delay)
+        second = asyncio.create_task(repair("u2", "fcm"))
+        while not novu._pipeline._indispensable:
+            await asyncio.sleep(0.001)
+        await novu.aclose()
+        await asyncio.gather(first, second, return_exceptions=True)
+        assert sorted(local.device_tokens("u2", "fcm")) == ["a", "b"]
