@@ -143,6 +143,7 @@ class ChannelAccess:
         these are written anew after it. Nothing is begun where one of them could not be, and
         nobody's cancellation ends it half-way.
         """
+        await self.reader.refresh()  # one may have been switched off just now
         listed = await self.reader.integrations_of(self.channels, needed=True)
         active = set(map(id_of, listed or ()))
         lost = [c for c in self.channels if c.integration_id not in active]

@@ -21,7 +21,17 @@ class Turn:
     waits for any more (`aftermath`): the next write would race with it.
     """
 
-    __slots__ = ("_key", "_left", "_ordering", "aftermath", "exchange", "label", "waiter", "whole")
+    __slots__ = (
+        "_key",
+        "_left",
+        "_ordering",
+        "aftermath",
+        "exchange",
+        "label",
+        "quiet_at",
+        "waiter",
+        "whole",
+    )
 
     def __init__(self, ordering: "Ordering", key: Hashable, label: Any = None) -> None:
         self._ordering = ordering
@@ -29,6 +39,7 @@ class Turn:
         self.label = label
         self.exchange: asyncio.Task[Any] | None = None
         self.aftermath: asyncio.Task[Any] | None = None
+        self.quiet_at = float("-inf")  # when it ends, by the clock that it waits on
         self.whole: asyncio.Task[Any] | None = None
         self.waiter: asyncio.Future[None] | None = None
         self._left = False

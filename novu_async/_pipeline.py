@@ -381,9 +381,11 @@ class Pipeline:
         seconds = seconds_after(outcome)
         if not seconds or self._transport.closed:
             return
+        now = self.clock.monotonic()
+        turn.quiet_at = max(turn.quiet_at, now + seconds)
         if turn.aftermath is not None:
             turn.aftermath.cancel()
-        turn.aftermath = asyncio.ensure_future(self.clock.sleep(seconds))
+        turn.aftermath = asyncio.ensure_future(self.clock.sleep(turn.quiet_at - now))
         self.keep(turn.aftermath)
 
     def _warn_of_plain_http(self, server_url: str) -> None:

@@ -407,7 +407,8 @@ def _share(stored: _Stored, own: Tokens) -> DeviceTokensResult:
 
 def _may_be_one_members_fault(stored: _Stored) -> bool:
     return isinstance(
-        stored.failure, DeviceTokenLimitError | PayloadTooLargeError | ValidationErrorDto
+        stored.failure,
+        DeviceTokenLimitError | InvalidRequestError | PayloadTooLargeError | ValidationErrorDto,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from attrs import evolve
 
 from novu_async import (
     CallError,
@@ -11,6 +12,7 @@ from novu_async import (
     IntegrationNotFoundError,
     InvalidRequestError,
     Novu,
+    NovuError,
     ServerError,
     SubscriberNotFoundError,
 )
@@ -359,3 +361,38 @@ async def test_closing_waits_for_a_repair_that_begins_meanwhile(delay: float) ->
         await novu.aclose()
         await asyncio.gather(first, second, return_exceptions=True)
         assert sorted(local.device_tokens("u2", "fcm")) == ["a", "b"]
+
+
+async def test_repair_sees_that_an_integration_was_just_switched_off(
+    novu: Novu, local: LocalNovu
+) -> None:
+    """Its channel would be deleted and could not be written again."""
+    stored = local._store.integrations
+    main = next(n for n, one in enumerate(stored) if one.provider_id == "fcm")
+    put_channels(local, "u", ["o"])
+    local.add_integration("fcm", "fcm-new")
+    old = local.subscribers["u"]["channels"]
+    put_channels(local, "u", ["a"], ["b"])
+    local.add_subscriber("u", channels=[*old, *local.subscribers["u"]["channels"]])
+    tokens = novu.subscribers.device_tokens
+    await tokens.list("u", "fcm")
+    stored[main] = evolve(stored[main], active=False)
+    with pytest.raises(NovuError, match="nothing was changed"):
+        await tokens.repair("u", "fcm", integration_identifier="fcm-new")
+    assert len(local.subscribers["u"]["channels"]) == 3
+
+
+async def test_a_token_too_large_for_any_body_fails_its_own_add_only() -> None:
+    """Those that travelled with it are stored."""
+    async with (
+        LocalNovu(latency=0.01) as local,
+        Novu(local.api_key, server_url=local.url) as novu,
+    ):
+        add = novu.subscribers.device_tokens.add
+        tokens = ["head", "x" * 110_000, "innocent"]
+        calls = [add("u", "fcm", token) for token in tokens]
+        first, second, third = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(second, InvalidRequestError)
+        assert not isinstance(first, BaseException)
+        assert not isinstance(third, BaseException)
+        assert local.device_tokens("u", "fcm") == ["head", "innocent"]
