@@ -227,6 +227,22 @@ async def test_a_session_that_is_closed_after_the_first_call(local: LocalNovu) -
             await append(novu)
 
 
+@pytest.mark.anyio
+async def test_a_session_that_is_closed_cancels_nobody(local: LocalNovu) -> None:
+    """Calls that wait for one of its connections end with an error, not as if cancelled."""
+    local.faults.next("stall", times=9)
+    connector = aiohttp.TCPConnector(limit=1)
+    session = aiohttp.ClientSession(connector=connector)
+    async with Novu(local.api_key, server_url=local.url, session=session, retries=None) as novu:
+        calls = [asyncio.create_task(append(novu, f"u{n}")) for n in range(3)]
+        while len(connector._waiters) == 0:
+            await asyncio.sleep(0)
+        await session.close()
+        done = await asyncio.gather(*calls[1:], return_exceptions=True)
+        calls[0].cancel()
+    assert [type(error) for error in done] == [ClientClosedError] * 2
+
+
 def test_a_second_loop_is_refused_while_the_first_one_writes() -> None:
     """It would wait for a turn that only the first loop could give."""
     local = LocalNovu(latency=0.05)

@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -232,6 +233,26 @@ class TestBulk:
             client.bulk.register(records(10), job=job, progress=leave)
         assert caught.value.code == 3
         assert client.bulk.register(records(10), job=job).done == 10
+
+    @pytest.mark.parametrize("verb", ["register", "stream"])
+    def test_sys_exit_in_an_observer_exits(self, server: LocalNovu, verb: str) -> None:
+        """It ends no event loop: the client's next call works."""
+
+        class Leaving(novu_async.Observer):
+            is_armed = True
+
+            def attempt(self, attempt: novu_async.AttemptInfo) -> AbstractContextManager[object]:
+                if self.is_armed:
+                    sys.exit(3)
+                return super().attempt(attempt)
+
+        observer = Leaving()
+        with Novu(server.api_key, server_url=server.url, observer=observer) as client:
+            with pytest.raises(SystemExit) as caught:
+                list(getattr(client.bulk, verb)(records(3)))
+            assert caught.value.code == 3
+            observer.is_armed = False
+            assert client.subscribers.device_tokens.add("user-1", "fcm", "t").change == "stored"
 
     def test_register(self, server: LocalNovu, client: Novu) -> None:
         """A list is registered, and the report counts it."""

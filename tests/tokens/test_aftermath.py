@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from novu_async import APITimeoutError, BackoffStrategy, Novu, RetryConfig
+from novu_async import APIConnectionError, APITimeoutError, BackoffStrategy, Novu, RetryConfig
 from novu_async._clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -194,3 +194,20 @@ async def test_closing_waits_for_a_repair_also_where_it_is_cancelled(slow: SlowS
         task = asyncio.create_task(repair())
         await asyncio.wait({task})
     assert slow.channels == {"u": [["a", "b", "c"]]}
+
+
+async def test_a_dropped_retry_does_not_shorten_the_wait(novu: Novu) -> None:
+    """The write that timed out before it has its seconds all the same."""
+    pipeline, waits = novu._pipeline, []
+
+    class NotedClock(Clock):
+        async def sleep(self, seconds: float) -> None:
+            waits.append(seconds)
+
+    pipeline.clock = NotedClock()
+    async with pipeline.turn("u") as turn:
+        for error in (APITimeoutError, APIConnectionError):
+            pipeline._keep_turn(turn, error("lost", may_have_applied=True))
+            assert turn.aftermath is not None
+            await asyncio.wait({turn.aftermath})
+    assert min(waits) > 4
