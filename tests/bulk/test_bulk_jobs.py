@@ -464,7 +464,7 @@ async def test_a_cancelled_job_finishes_what_is_under_way(tmp_path: Path, grace:
             bulk.register(rows, job=tmp_path / "job", concurrency=4, grace=grace)
         )
         while len(local.requests) < 20:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)  # lets the job's thread load the rows
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
