@@ -144,8 +144,7 @@ class ChannelAccess:
         nobody's cancellation ends it half-way.
         """
         await self.reader.refresh()  # one may have been switched off just now
-        listed = await self.reader.integrations_of(self.channels, needed=True)
-        active = set(map(id_of, listed or ()))
+        active = set(map(id_of, await self.reader.integrations() or ()))
         lost = [c for c in self.channels if c.integration_id not in active]
         if lost:
             raise NovuError(

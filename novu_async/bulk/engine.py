@@ -14,7 +14,7 @@ from novu_async._clock import Clock
 from novu_async.bulk.journal import Journal, Settled
 from novu_async.bulk.loader import DONE, FAILED, VERIFIED, WAITING
 from novu_async.bulk.plan import Stored, Write, bundle_by_subscriber, make_writes
-from novu_async.bulk.reasons import Failure, explain
+from novu_async.bulk.reasons import Failure, explain, is_silence
 from novu_async.bulk.records import Operation
 from novu_async.bulk.report import Phase, Progress
 from novu_async.bulk.sending import Result
@@ -23,7 +23,6 @@ from novu_async.bulk.stops import (
     Integration,
     StopRule,
     integration_of,
-    is_silence,
     may_be_mistyped,
 )
 from novu_async.bulk.thread import Thread

@@ -232,21 +232,18 @@ class Journal:
     def outcomes(self) -> Iterator[Outcome]:
         """Yield what became of every row that is dealt with, in no particular order."""
         with explained(self.path):
-            yield from self._outcomes()
-
-    def _outcomes(self) -> Iterator[Outcome]:
-        found = self._db.execute(
-            f"SELECT {COLUMNS}, state, reason, detail, retryable FROM rows "
-            f"WHERE state != {WAITING} ORDER BY id"
-        )
-        for row in found:
-            record = Row._make(row[:8]).record
-            reason, detail, retryable = row[9:]
-            yield Outcome(
-                _STATUS[row[8]], record, row[0], reason or "", detail or "", bool(retryable)
+            found = self._db.execute(
+                f"SELECT {COLUMNS}, state, reason, detail, retryable FROM rows "
+                f"WHERE state != {WAITING} ORDER BY id"
             )
-        for line, reason, _ in self._invalid():
-            yield Outcome("invalid", None, line, reason)
+            for row in found:
+                record = Row._make(row[:8]).record
+                reason, detail, retryable = row[9:]
+                yield Outcome(
+                    _STATUS[row[8]], record, row[0], reason or "", detail or "", bool(retryable)
+                )
+            for line, reason, _ in self._invalid():
+                yield Outcome("invalid", None, line, reason)
 
     def _invalid(self) -> sqlite3.Cursor:
         return self._db.execute("SELECT line, reason, fields FROM invalid ORDER BY id")

@@ -24,6 +24,8 @@ _REASONS: tuple[tuple[type[NovuError], str, bool], ...] = (
     (errors.APIConnectionError, "no connection", True),
 )
 
+_SILENT = (errors.APIConnectionError, errors.ServerError, errors.RateLimitError)
+
 NOT_READ_BACK = "not stored when read back"
 STILL_READ_BACK = "still stored when read back"
 UNNAMED = "other rows name the integration of this provider, so this one must too"
@@ -45,6 +47,12 @@ def explain(error: NovuError) -> Failure:
         if isinstance(error, cls):
             return Failure(reason, detail, retryable)
     if isinstance(error, errors.APIError):
-        can_pass = error.status_code >= 500 or type(error) is errors.APIError
-        return Failure(f"status {error.status_code}", detail, can_pass)
+        return Failure(f"status {error.status_code}", detail, is_silence(error))
     return Failure(type(error).__name__, detail)
+
+
+def is_silence(error: NovuError) -> bool:
+    """Tell whether an error says nothing about its row: no answer, or none that is one."""
+    if type(error) is errors.APIError:  # a proxy's, or of whatever else stands there
+        return True
+    return isinstance(error, _SILENT) and not isinstance(error, errors.ReplyTooLargeError)

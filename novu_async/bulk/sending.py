@@ -7,9 +7,8 @@ from attrs import field, frozen
 
 from novu_async._secrets import describe_tokens
 from novu_async.bulk.plan import Write
-from novu_async.bulk.reasons import NOT_READ_BACK, STILL_READ_BACK, Failure, explain
+from novu_async.bulk.reasons import NOT_READ_BACK, STILL_READ_BACK, Failure, explain, is_silence
 from novu_async.bulk.records import Operation
-from novu_async.bulk.stops import is_silence
 from novu_async.device_tokens import DeviceTokensResult
 from novu_async.errors import (
     DeviceTokensNotStoredError,

@@ -4,6 +4,7 @@ from attrs import define, field
 
 from novu_async import errors
 from novu_async.bulk.plan import Write
+from novu_async.bulk.reasons import is_silence
 from novu_async.errors import NovuError
 from novu_async.providers import is_known
 
@@ -12,7 +13,6 @@ _AT_ONCE = (
     errors.PermissionDeniedError,
     errors.ConfigurationError,
 )
-_SILENT = (errors.APIConnectionError, errors.ServerError, errors.RateLimitError)
 
 Suspect = tuple[Write, NovuError]
 Integration = tuple[str, str]
@@ -130,13 +130,6 @@ class StopRule:
         own += [suspect for _, suspect in self._unanswered]
         self._missed, self._unanswered = {}, []
         return own
-
-
-def is_silence(error: NovuError) -> bool:
-    """Tell whether an error says nothing about its row: no answer, or none that is one."""
-    if type(error) is errors.APIError:  # a proxy's, or of whatever else stands there
-        return True
-    return isinstance(error, _SILENT) and not isinstance(error, errors.ReplyTooLargeError)
 
 
 def integration_of(write: Write) -> Integration:
