@@ -89,12 +89,18 @@ class _Bytes:
 
 
 def _reader_of(origin: Any) -> Callable[[int], bytes]:
-    file: Any = sys.stdin if origin == "-" else origin
-    file = getattr(file, "buffer", file)
+    given: Any = sys.stdin if origin == "-" else origin
+    file: Any = getattr(given, "buffer", given)
     if isinstance(file, io.TextIOBase):
         return lambda size: file.read(size).encode(errors="surrogatepass")
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
-    return read
+
+    def read_bytes(size: int, _text: Any = given) -> bytes:
+        # a read that waits keeps the text layer: as that goes, it closes the file, whose lock the
+        # read holds, and Python aborts where this comes at its end
+        return read(size)
+
+    return read_bytes
 
 
 def _inspect(stream: _Bytes, name: str) -> Stream:

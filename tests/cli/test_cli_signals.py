@@ -1,10 +1,14 @@
 """Ctrl-C, SIGTERM and closed streams, with the program in a process of its own."""
 
 import asyncio
+import fcntl
 import json
 import os
+import pty
 import shlex
 import signal
+import struct
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,11 +33,20 @@ def server() -> Iterator[LocalNovu]:
         yield local
 
 
-def _wait_for_requests(server: LocalNovu, number: int) -> None:
+def _wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while len(server.requests) < number:
-        assert time.monotonic() < deadline, "the program sends nothing"
+    while not condition():
+        assert time.monotonic() < deadline, "the program does nothing"
         time.sleep(0.005)
+
+
+def _wait_for_requests(server: LocalNovu, number: int) -> None:
+    _wait_for(lambda: len(server.requests) >= number)
+
+
+def _is_read(descriptor: int) -> bool:
+    """Tell whether nothing is left to be read of a pipe or a terminal."""
+    return struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4)) == (0,)
 
 
 def _resume_command(err: str) -> list[str]:
@@ -117,6 +130,29 @@ def test_standard_input_is_not_needed_again(
     process.communicate(timeout=30)
     assert process.returncode == 0
     _assert_all_stored_once(server)
+
+
+@pytest.mark.parametrize("connect", [os.pipe, pty.openpty])
+def test_signal_while_standard_input_gives_nothing_more(
+    start: Start, tmp_path: Path, connect: Callable[[], tuple[int, int]]
+) -> None:
+    """A read that still waits, for a pipe or a terminal, does not disturb the end."""
+    one, other = connect()
+    reading, writing = (one, other) if connect is os.pipe else (other, one)
+    process = start("register", "-", "--quiet", stdin=reading)
+    _wait_for((tmp_path / "stdin.job.lock").exists)
+    os.write(writing, b"subscriber_id,provider_id,token\n")
+    _wait_for(lambda: _is_read(reading))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    os.close(one)
+    os.close(other)
+    assert (process.returncode, out) == (130, ""), err
+    last = (
+        "interrupted before anything was sent; to begin again: novu-credentials register - --quiet"
+    )
+    assert err.splitlines()[1:] == [last]
+    assert not list(tmp_path.iterdir())
 
 
 def test_report_of_an_interrupted_run(
