@@ -77,6 +77,7 @@ class Engine:
         self._rule = StopRule(stop_after, patience)
         self._deferred = 0
         self._puts_off = True
+        self._put_off: set[tuple[str, str]] = set()
         self._unrecorded: list[Settled] = []
         self._stopping = False
         self._ended = asyncio.Event()
@@ -141,6 +142,7 @@ class Engine:
             self._settle_all(self._rule.finish())
             await self._record()
             self._puts_off = False
+            self._put_off.clear()
             is_left = self._rule.cause is None and (self._deferred > 0 or self._rule.recovered)
 
     async def _judge_refused(self) -> None:
@@ -228,20 +230,20 @@ class Engine:
         """Make writes one after another.
 
         A webhook URL that met a server in trouble is sent once more later, and its PUT erases the
-        tokens of its channel: those wait with it.
+        tokens of its channel: those wait with it, also where they come in a later bundle.
         """
-        put_off = None
         for write in bundle:
             if self._stopping:
                 return
             if self._rule.refused and integration_of(write) in self._rule.refused:
                 continue  # its rows wait for the end
-            if write.provider_id == put_off:
+            channels = (write.subscriber_id, write.provider_id)
+            if channels in self._put_off:
                 self._deferred += 1
                 continue
             is_known = await self._make([write])
             if not is_known and self._puts_off and write.webhook_url is not None:
-                put_off = write.provider_id
+                self._put_off.add(channels)
 
     async def _make(self, writes: list[Write]) -> bool:
         """Make writes at once; tell whether the server said what became of them."""

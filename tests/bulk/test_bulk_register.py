@@ -395,6 +395,23 @@ async def test_a_webhook_url_that_is_put_off_erases_no_tokens(bulk: Bulk, local:
     assert local.device_tokens("u", "slack") == ["t"]
 
 
+async def test_tokens_in_later_pages_wait_with_their_webhook_url(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So it is where a subscriber has more rows than are read at once."""
+    monkeypatch.setattr("novu_async.bulk.engine._PAGE_ROWS", 2)
+    tokens = [f"t{n}" for n in range(9)]
+    rows = [WebhookUrl("u", "slack", "https://h"), *(("u", "slack", token) for token in tokens)]
+    async with (
+        LocalNovu(latency=0.05) as local,
+        Novu(api_key=local.api_key, server_url=local.url, retries=None) as novu,
+    ):
+        local.faults.next("error_503", method="PUT")
+        report = await novu.bulk.register([*rows, ("v", "fcm", "t")], verify=True)
+        assert (report.done, report.verified) == (11, 11)
+        assert local.device_tokens("u", "slack") == tokens
+
+
 async def test_replacing_rows_that_may_be_of_one_channel_are_not_sent(
     bulk: Bulk, local: LocalNovu, tmp_path: Path
 ) -> None:
