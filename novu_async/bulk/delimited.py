@@ -44,14 +44,20 @@ def read_header(lines: Lines, name: str, delimiter: str | None) -> Header:
             "records",
         )
     delimiter = delimiter or max(DELIMITERS, key=_QUOTED.sub("", line.text).count)
-    fields = _parse([line.text], delimiter)[0] or line.text.split(delimiter)
-    return Header(tuple(field.strip() for field in fields), delimiter)
+    return Header(_names_of(line.text, delimiter), delimiter)
+
+
+def _names_of(text: str, delimiter: str) -> tuple[str, ...]:
+    fields = _parse([text], delimiter)[0] or text.split(delimiter)
+    return tuple(field.strip() for field in fields)
 
 
 def read_delimited(
     lines: Lines, header: Header, is_single_line: Callable[[str], bool]
 ) -> Iterator[Item]:
     """Yield each row's line number and values; empty lines are passed over.
+
+    So is a header that comes once more, as where files were put together with `cat`.
 
     `is_single_line` names the columns that cannot hold a line break: where a quote would draw one
     in, it is a stray one.
@@ -60,10 +66,13 @@ def read_delimited(
     # a failures file is our own: its quotes are right, and it gives back what the rows had
     is_failures = names[-len(ADDED_COLUMNS) :] == ADDED_COLUMNS
     single = [] if is_failures else [name for name in names if is_single_line(name)]
+    longest = max(names, key=len)
     for line in lines:
         text = line.text
         if line.problem:
             yield Invalid(line.number, line.problem)
+        elif longest in text and _names_of(text.removeprefix("\ufeff"), delimiter) == names:
+            continue
         elif '"' in text:
             yield _read_quoted(line, lines, header, single)
         elif text and not text.isspace():

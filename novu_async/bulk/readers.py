@@ -281,7 +281,11 @@ def read_csv(
     delimiter: str | None = None,
     only_retryable: bool = False,
 ) -> FileSource:
-    """Read CSV with a header, or gzip of it; the arguments are those of `read_file`."""
+    """Read CSV with a header, or gzip of it; the arguments are those of `read_file`.
+
+    A row that says what the header says is left out and counted nowhere: it comes of files that
+    were put together.
+    """
     return FileSource(
         path,
         _columns(columns, constants),

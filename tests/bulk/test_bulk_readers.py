@@ -336,6 +336,19 @@ def test_only_retryable_passes_over_the_others() -> None:
     assert len(rows_of(read_jsonl(io.BytesIO(data), only_retryable=True))) == 1
 
 
+@pytest.mark.parametrize(
+    "repeated", [HEADER, "\ufeff" + HEADER, '"subscriber_id", provider_id,token\r\n']
+)
+def test_a_header_in_the_middle_is_no_row(repeated: str) -> None:
+    """As `cat a.csv b.csv` makes it: it is left out, and the lines are counted on."""
+    text = f"{HEADER}u,fcm,t1\n{repeated}u,fcm,t2\nsubscriber_id,fcm,token\n"
+    assert [row[:5] for row in read_bytes(text.encode())] == [
+        (2, "u", "fcm", "", "t1"),
+        (4, "u", "fcm", "", "t2"),
+        (5, "subscriber_id", "fcm", "", "token"),
+    ]
+
+
 def test_a_format_can_be_forced() -> None:
     """CSV whose first name begins with a brace is CSV where that is said."""
     text = "{subscriber_id,provider_id,token\nu,fcm,t\n"
