@@ -101,8 +101,10 @@ class FileSource(Source):
 
     @property
     def is_live(self) -> bool:
-        """Whether the next row may have to be waited for: all but files with a path."""
-        return self._origin == "-" or not isinstance(self._origin, str | os.PathLike)
+        """Whether the next row may have to be waited for, as of a pipe with or without a path."""
+        if self._origin == "-" or not isinstance(self._origin, str | os.PathLike):
+            return True
+        return os.path.exists(self._origin) and not os.path.isfile(self._origin)
 
     @property
     def path(self) -> Path | None:

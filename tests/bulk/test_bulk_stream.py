@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from contextlib import aclosing
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,12 +93,17 @@ async def test_an_endless_source_is_read_no_further_than_the_window(bulk: Bulk) 
     assert not [task for task in left if "Flow" in repr(task.get_coro())]
 
 
-async def test_live_input_is_not_waited_for_in_lots(bulk: Bulk, local: LocalNovu) -> None:
-    """The outcome of a line comes while the pipe stays open."""
-    reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb", buffering=0) as feed:
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_live_input_is_not_waited_for_in_lots(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path, is_open: bool
+) -> None:
+    """The outcome of a line comes while the pipe stays open, also where its path was given."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writing, reading = os.open(path, os.O_RDWR), os.open(path, os.O_RDONLY)
+    with os.fdopen(writing, "wb", buffering=0) as feed, os.fdopen(reading, "rb") as pipe:
         feed.write(b"subscriber_id,provider_id,token\nu,fcm,t1\n")
-        async with aclosing(bulk.stream(read_file(pipe))) as outcomes:
+        async with aclosing(bulk.stream(read_file(pipe if is_open else path))) as outcomes:
             assert (await anext(outcomes)).ok
             feed.write(b"u,fcm,t2\n")
             assert (await anext(outcomes)).ok
