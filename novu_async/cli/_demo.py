@@ -1,5 +1,6 @@
 """demo: the main job on a local server in this process, and a look at what it stored."""
 
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ def demo(file: str) -> int:
         report = run(_register(file, local, display))
     echo(format_report(report))
     correct = _check(file, local)
-    echo(_NEXT.rstrip().format(program=called_as()))
+    echo(_NEXT.rstrip().format(program=shlex.join(called_as())))
     return 0 if correct and report.failed == report.waiting == 0 else FAILED
 
 

@@ -117,10 +117,11 @@ def _end_stopped(job: Job, error: "BulkError") -> int:
     _print(job, report, error=describe(error))
     complain(describe(error))
     _name_failures(report)
-    if report.waiting:
-        say(f"to go on: {_resume_command(job)}")
-    else:  # only the failures could not be written
+    is_unwritten = report.failures_path is None and (report.failed or report.invalid)
+    if is_unwritten and not report.waiting:
         say(f"{job.files.job} is kept; to write them: {_resume_command(job)} --failures FILE")
+    else:
+        say(f"to go on: {_resume_command(job)}")
     return FAILED if isinstance(cause, APIConnectionError) else exit_status(cause)
 
 
@@ -165,18 +166,18 @@ def _resume_command(job: Job) -> str:
     arguments = [argument for argument in sys.argv[1:] if argument != STDIN]
     if job.files.is_ours:
         arguments += ["--job", str(job.files.job)]
-    return shlex.join([called_as(), *arguments])
+    return shlex.join([*called_as(), *arguments])
 
 
 def _same_command() -> str:
-    return shlex.join([called_as(), *sys.argv[1:]])
+    return shlex.join([*called_as(), *sys.argv[1:]])
 
 
-def called_as() -> str:
-    """Return how this program was called, as short as it can be."""
+def called_as() -> list[str]:
+    """Return the words that this program was called by, as short as they can be."""
     called = Path(sys.argv[0])
     if called.name != "novu-credentials":
-        return f"{Path(sys.executable).name} -m novu_async.cli"
+        return [Path(sys.executable).name, "-m", "novu_async.cli"]
     found = shutil.which(called.name)
     is_on_path = found is not None and os.path.realpath(found) == os.path.realpath(called)
-    return called.name if is_on_path else str(called)
+    return [called.name if is_on_path else str(called)]

@@ -6,7 +6,9 @@ import gzip
 import json
 import os
 import re
+import shlex
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -310,6 +312,32 @@ def test_stop_in_the_middle_is_told(run: Run, tmp_path: Path) -> None:
         assert run("register", "in.csv", *options).status == 0
         assert len(local.subscribers) == 520
     assert _names(tmp_path) == {"in.csv"}
+
+
+def test_stop_while_reading_back_is_told(run: Run, write_tokens: Callable[..., Path]) -> None:
+    """Nothing waits to be sent then, and no failures are missing, but the command goes on."""
+    write_tokens(3)
+    run("register", "tokens.csv", "--job", "my.job")
+    command = ("register", "tokens.csv", "--job", "my.job", "--verify")
+    stopped = run(*command, NOVU_API_KEY="wrong")
+    assert stopped.status == 2
+    assert "to go on: " in stopped.err
+    assert "--failures" not in stopped.err
+    assert _row(run(*command).out, "read back") == 3
+
+
+def test_the_command_that_goes_on_can_be_typed(
+    run: Run, write_tokens: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each word is quoted by itself, also where the program was run as a module."""
+    write_tokens(3, "my tokens.csv")
+    arguments = ["register", "my tokens.csv", "--job", "my.job"]
+    run(*arguments)
+    monkeypatch.setattr("sys.argv", ["/lib/novu_async/cli/__main__.py", *arguments, "--verify"])
+    stopped = run(*arguments, "--verify", NOVU_API_KEY="wrong")
+    command = stopped.err.partition("to go on: ")[2]
+    python = Path(sys.executable).name
+    assert shlex.split(command) == [python, "-m", "novu_async.cli", *arguments, "--verify"]
 
 
 def test_the_integration_that_is_missing_is_named(
