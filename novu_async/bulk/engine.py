@@ -157,7 +157,7 @@ class Engine:
         for integration, error in self._rule.refused.items():
             # one that has worked was switched off meanwhile
             if worked and integration not in worked and may_be_mistyped(integration):
-                mistyped[integration] = explain(error)
+                mistyped[integration] = explain(error, integration[1])
             else:
                 self._rule.cause = self._rule.cause or error
         if mistyped:
@@ -277,7 +277,7 @@ class Engine:
             if self._puts_off and is_silence(error):
                 self._deferred += 1
                 continue
-            failure = explain(error)
+            failure = explain(error, write.integration_identifier)
             self._unrecorded += [Settled(row, FAILED, failure) for row in write.row_ids]
             self._count(len(write.row_ids), FAILED)
 

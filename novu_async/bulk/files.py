@@ -25,6 +25,12 @@ _UNPACK = {
     b"SQLite format 3\0": "an SQLite database",
     _GZIP: "packed twice with gzip",  # what is packed once has been unpacked
 }
+_OTHER_TEXT = {
+    b"\xff\xfe\0\0": "UTF-32",  # before UTF-16, whose mark it begins with
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 _HEAD_BYTES = 16
 _BLANK_BYTES = 1 << 16
 
@@ -123,10 +129,12 @@ def _kind_of(head: bytes, name: str) -> Kind:
             )
     if head.startswith(_PARQUET):
         return "parquet"
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InvalidRequestError(
-            f"{name} is UTF-16: convert it, for example with iconv -f UTF-16 -t UTF-8", "records"
-        )
+    for mark, encoding in _OTHER_TEXT.items():
+        if head.startswith(mark):
+            raise InvalidRequestError(
+                f"{name} is {encoding}: convert it, for example with iconv -f {encoding} -t UTF-8",
+                "records",
+            )
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
         raise InvalidRequestError(f"{name} is empty: it needs a header and rows", "records")

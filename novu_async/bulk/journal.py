@@ -305,4 +305,7 @@ def _check_version(db: sqlite3.Connection, path: Path) -> None:
     if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise sqlite3.DatabaseError("it was not made by a bulk job")
     if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT_VERSION:
-        raise ConfigurationError(f"the job file {path} was made by another version")
+        raise ConfigurationError(
+            f"the job file {path} was made by another version of novu-async: go on with that one, "
+            f"or delete or rename {path}; a new job sends everything once more and does no harm"
+        )

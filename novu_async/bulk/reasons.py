@@ -6,6 +6,7 @@ from novu_async import errors
 from novu_async.errors import NovuError
 
 _MAX_DETAIL = 300
+_MAX_IDENTIFIER = 60
 
 _REASONS: tuple[tuple[type[NovuError], str, bool], ...] = (
     (errors.InvalidRequestError, "refused before sending", False),
@@ -40,9 +41,15 @@ class Failure:
     retryable: bool = False
 
 
-def explain(error: NovuError) -> Failure:
-    """Say why a write failed, by the class of its error."""
+def explain(error: NovuError, identifier: str | None = None) -> Failure:
+    """Say why a write failed, by the class of its error.
+
+    - `identifier`: of the integration that the write named; the API names the provider only.
+    """
     detail = " ".join(error.message.split())[:_MAX_DETAIL]
+    if identifier and isinstance(error, errors.IntegrationNotFoundError):
+        named = repr(identifier[:_MAX_IDENTIFIER])
+        return Failure(f"no active integration {named} of this provider", detail)
     for cls, reason, retryable in _REASONS:
         if isinstance(error, cls):
             return Failure(reason, detail, retryable)

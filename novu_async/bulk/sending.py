@@ -58,7 +58,7 @@ class Sender:
             try:
                 await self._token_verb(write)
             except DeviceTokensNotStoredError as error:
-                return [self._partly(error)]
+                return [self._partly(write, error)]
         return _ALL_WELL
 
     async def _webhook(self, write: Write) -> None:
@@ -88,14 +88,14 @@ class Sender:
             )
         return verb
 
-    def _partly(self, error: DeviceTokensNotStoredError) -> Result:
+    def _partly(self, write: Write, error: DeviceTokensNotStoredError) -> Result:
         """Fail the tokens that are missing; of a replace all, for it is one whole."""
         if self.operation != "append" or not error.device_tokens:
             raise error
         cause = error.__cause__ if isinstance(error.__cause__, NovuError) else error
         if is_silence(cause):
             raise cause
-        failure = explain(cause)
+        failure = explain(cause, write.integration_identifier)
         return Result(missing=dict.fromkeys(error.device_tokens, failure))
 
     async def verify(self, writes: Sequence[Write]) -> list[Result]:
@@ -126,7 +126,7 @@ class Sender:
         except SubscriberNotFoundError:
             return self._compare(write, ())
         except IntegrationNotFoundError as error:
-            return Result(explain(error))
+            return Result(explain(error, write.integration_identifier))
         return self._compare(write, stored.device_tokens)
 
     async def _read_channels(self, subscriber_id: str) -> list[ChannelSettingsDto]:

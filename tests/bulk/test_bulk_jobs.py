@@ -237,14 +237,15 @@ async def test_a_job_file_that_lacks_something_is_refused(
 
 
 async def test_a_job_of_another_version_is_refused(bulk: Bulk, tmp_path: Path) -> None:
-    """Its message does not call the file damaged."""
+    """Its message does not call the file damaged, and says what can be done."""
     job = tmp_path / "job"
     await bulk.register(ROWS, job=job)
     db = sqlite3.connect(job)
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(ConfigurationError, match="another version"):
+    with pytest.raises(ConfigurationError, match="another version of novu-async: go on") as caught:
         await bulk.register(ROWS, job=job)
+    assert f"delete or rename {job}" in str(caught.value)
 
 
 async def test_places_where_no_file_can_be(bulk: Bulk, tmp_path: Path) -> None:

@@ -501,11 +501,15 @@ async def test_a_provider_without_integration_stops_the_job_soon() -> None:
 
 
 @pytest.mark.parametrize(
-    ("era", "provider_id", "identifier"), [("2024", "fmc", None), ("2026", "fcm", "fcm-ue")]
+    ("era", "provider_id", "identifier", "missing"),
+    [
+        ("2024", "fmc", None, "integration of this provider"),
+        ("2026", "fcm", "fcm-ue", "integration 'fcm-ue' of this provider"),
+    ],
 )
 @pytest.mark.parametrize("concurrency", [1, 64])
 async def test_mistyped_integrations_stop_no_job(
-    era: Era, provider_id: str, identifier: str | None, concurrency: int
+    era: Era, provider_id: str, identifier: str | None, missing: str, concurrency: int
 ) -> None:
     """However many rows name one, and before any other: they fail, and the others are stored."""
     wrong = [DeviceToken(f"a{i}", provider_id, "t", identifier) for i in range(300)]
@@ -517,7 +521,7 @@ async def test_mistyped_integrations_stop_no_job(
         report = await novu.bulk.register([*wrong, *right], concurrency=concurrency)
     assert (report.done, report.failed, report.waiting) == (2, 300, 0)
     (reason,) = report.failures
-    assert (reason.reason, reason.count) == ("no active integration of this provider", 300)
+    assert (reason.reason, reason.count) == (f"no active {missing}", 300)
     assert report.requests < 10 + 2 * concurrency + 2
 
 

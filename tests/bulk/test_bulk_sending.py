@@ -118,7 +118,7 @@ async def test_nothing_is_removed_from_an_integration_that_is_not_there(
         await bulk.verify([row]),
     ):
         assert (report.done, report.failed) == (0, 1)
-        assert report.failures[0].reason == "no active integration of this provider"
+        assert report.failures[0].reason == f"no active integration '{identifier}' of this provider"
 
 
 async def test_only_the_rows_of_a_part_that_fails_are_failed() -> None:

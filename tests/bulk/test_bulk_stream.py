@@ -151,6 +151,7 @@ async def test_an_integration_that_rows_may_have_wrong_ends_no_stream(
     rows = [*((f"a{i}", "fcm", "t", "fcm-ue") for i in range(30)), ("b", "fcm", "t")]
     outcomes = await collect(bulk, rows, concurrency=1)
     assert [outcome.ok for outcome in outcomes] == [False] * 30 + [True]
+    assert outcomes[0].reason == "no active integration 'fcm-ue' of this provider"
 
 
 async def test_a_stream_holds_nothing_of_rows_that_it_has_reported(
