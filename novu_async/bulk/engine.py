@@ -54,13 +54,12 @@ class Engine:
         concurrency: int,
         stop_after: int,
         patience: float,
+        count_requests: Callable[[], int],
+        is_kept: bool,
+        progress: Callable[[Progress], Any] | None,
+        rate_limit: Callable[[], Any],
         together: bool = False,
         reads_back: bool = False,
-        count_requests: Callable[[], int] = lambda: 0,
-        is_kept: bool = True,
-        progress: Callable[[Progress], Any] | None = None,
-        rate_limit: Callable[[], Any] = lambda: None,
-        clock: Clock | None = None,
     ) -> None:
         self._journal = journal
         self._thread = thread
@@ -73,7 +72,7 @@ class Engine:
         self._phase: Phase = "verifying" if reads_back else "sending"
         self._progress = progress
         self._rate_limit = rate_limit
-        self._clock = clock or Clock()
+        self._clock = Clock()
         self._rule = StopRule(stop_after, patience)
         self._deferred = 0
         self._puts_off = True
