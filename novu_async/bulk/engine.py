@@ -302,8 +302,7 @@ class Engine:
         while not self._ended.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), _TICK_SECONDS)
-            if not self._stopping:
-                self._due.clear()
+            self._due.clear()
             await self._record()
             self._report()
 
