@@ -36,12 +36,8 @@ class Lines:
         self._pushed.extendleft(reversed(lines))
 
 
-def split_lines(read: Callable[[int], bytes]) -> Iterator[bytes | None]:
-    """Yield lines without their ends, and None for one that is longer than `MAX_LINE_BYTES`."""
-    return (None if line is None else line.rstrip(b"\r\n") for line in _split(read))
-
-
 def _split(read: Callable[[int], bytes]) -> Iterator[bytes | None]:
+    """Yield lines with their ends, and None for one that is longer than `MAX_LINE_BYTES`."""
     pending, too_long = b"", False
     while block := read(BLOCK_BYTES):
         lines = (pending + block).splitlines(keepends=True)
