@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -118,30 +118,22 @@ def _shape_for(path: Path, shape: Shape) -> Shape:
 
 
 def _write(file: TextIO, rows: Iterable[FailedRow], shape: Shape) -> int:
-    count = 0
-    write = _csv_writer(file, shape) if shape.format == "csv" else _json_writer(file)
+    count, is_csv = 0, shape.format == "csv"
+    if is_csv:
+        file.write(_csv_line(shape.names, shape))
     for values in _documents(rows, shape):
-        write(values)
+        file.write(_csv_row(values, shape) if is_csv else json.dumps(values) + "\n")
         count += 1
     return count
 
 
-def _json_writer(file: TextIO) -> Callable[[dict[str, Any]], None]:
-    def write(values: dict[str, Any]) -> None:
-        file.write(json.dumps(values) + "\n")
-
-    return write
+def _csv_row(values: Mapping[str, Any], shape: Shape) -> str:
+    fields = (_field_of(values.get(name), name, shape.columns) for name in shape.names)
+    return _csv_line(fields, shape)
 
 
-def _csv_writer(file: TextIO, shape: Shape) -> Callable[[dict[str, Any]], None]:
-    def write(fields: Iterable[str]) -> None:
-        quoted = (_quote(field, shape.delimiter) for field in fields)
-        file.write(shape.delimiter.join(quoted) + "\n")
-
-    write(shape.names)
-    return lambda values: write(
-        _field_of(values.get(name), name, shape.columns) for name in shape.names
-    )
+def _csv_line(fields: Iterable[str], shape: Shape) -> str:
+    return shape.delimiter.join(_quote(field, shape.delimiter) for field in fields) + "\n"
 
 
 def _quote(field: str, delimiter: str) -> str:
