@@ -336,6 +336,9 @@ def read_rows(
 ) -> IterableSource:
     """Read an iterable, an async iterable, or the rows of a DB-API cursor or SQLAlchemy result.
 
+    It gives DeviceToken, WebhookUrl, dicts of their fields, or tuples of subscriber_id, provider_id
+    and token, which may have the integration_identifier as the fourth.
+
     It is iterated in the event loop's thread: what takes long to give its next row should be an
     async iterable.
     """

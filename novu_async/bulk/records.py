@@ -72,11 +72,6 @@ class WebhookUrl:
     integration_identifier: str | None = None
 
 
-Record = DeviceToken | WebhookUrl | Mapping[str, Any] | tuple[Any, ...] | list[Any]
-"""What an iterable may give: a tuple is (subscriber_id, provider_id, token), or one more for the
-integration_identifier; a dict has the fields of DeviceToken or WebhookUrl."""
-
-
 class Row(NamedTuple):
     """A checked row; `line` counts lines of a file or items of an iterable, from 1."""
 
