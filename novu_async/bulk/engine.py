@@ -14,7 +14,7 @@ from novu_async._clock import Clock
 from novu_async.bulk.journal import Journal, Settled
 from novu_async.bulk.loader import DONE, FAILED, VERIFIED, WAITING
 from novu_async.bulk.plan import Stored, Write, bundle_by_subscriber, make_writes
-from novu_async.bulk.reasons import Failure, explain, is_silence
+from novu_async.bulk.reasons import Failure, explain, is_silence, raise_first
 from novu_async.bulk.records import Operation
 from novu_async.bulk.report import Phase, Progress
 from novu_async.bulk.sending import Result
@@ -120,8 +120,7 @@ class Engine:
             if not self._stopping:
                 await self._judge_refused()
         except ExceptionGroup as group:
-            error = _first(group)
-            raise error from error.__cause__
+            raise_first(group)
         finally:
             await self._record()
             self._report()
@@ -348,10 +347,3 @@ class Engine:
             seconds_left=left / rate if rate else None,
             rate_limit=self._rate_limit(),
         )
-
-
-def _first(group: ExceptionGroup[Exception]) -> Exception:
-    error: Exception = group
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error

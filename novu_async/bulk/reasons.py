@@ -1,5 +1,7 @@
 """Why a row failed, in words that group well, and whether sending it again can help."""
 
+from typing import NoReturn
+
 from attrs import frozen
 
 from novu_async import errors
@@ -63,3 +65,11 @@ def is_silence(error: NovuError) -> bool:
     if type(error) is errors.APIError:  # a proxy's, or of whatever else stands there
         return True
     return isinstance(error, _SILENT) and not isinstance(error, errors.ReplyTooLargeError)
+
+
+def raise_first(group: ExceptionGroup[Exception]) -> NoReturn:
+    """Raise the first error of a task group alone, as the task raised it."""
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    raise error from error.__cause__

@@ -15,7 +15,7 @@ from novu_async._clock import Clock
 from novu_async.bulk.plan import Stored, Write, channel_key, make_writes, mark_duplicates
 from novu_async.bulk.readers import FileSource, IterableSource, Source
 from novu_async.bulk.reading import read_all
-from novu_async.bulk.reasons import Failure, explain
+from novu_async.bulk.reasons import Failure, explain, raise_first
 from novu_async.bulk.records import Invalid, Row
 from novu_async.bulk.report import Outcome, Report
 from novu_async.bulk.sending import Result, Sender
@@ -92,10 +92,7 @@ class Flow:
                 await asyncio.wait(workers)
                 reader.cancel()
         except ExceptionGroup as group:
-            error: Exception = group
-            while isinstance(error, ExceptionGroup):
-                error = error.exceptions[0]
-            raise error from error.__cause__
+            raise_first(group)
         finally:
             self._outcomes.put_nowait(None)
 
