@@ -159,8 +159,23 @@ class Engine:
             else:
                 self._rule.cause = self._rule.cause or error
         if mistyped:
-            rows = await self._thread.run(self._journal.fail, self._from, mistyped)
-            self._count(rows, FAILED)
+            await self._fail_all(mistyped)
+
+    async def _fail_all(self, failures: dict[Integration, Failure]) -> None:
+        """Fail all rows left that go to some integrations, reading the job file through once."""
+        last_id = 0
+        while not self._stopping:
+            page = await self._thread.run(self._journal.read, self._from, last_id, _PAGE_ROWS)
+            if not page:
+                return
+            last_id = page[-1].id
+            for stored in page:
+                row = stored.row
+                failure = failures.get((row.provider_id, row.integration_identifier))
+                if failure is not None:
+                    self._unrecorded.append(Settled(stored.id, FAILED, failure))
+                    self._count(1, FAILED)
+            await self._record()
 
     async def _run_tasks(self) -> None:
         self._ended, self._due = asyncio.Event(), asyncio.Event()

@@ -9,7 +9,7 @@ recorded is sent again, which changes nothing on the server. Used from one threa
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,17 +35,6 @@ from novu_async.errors import ConfigurationError
 _SENT_COLUMNS = COLUMNS.replace("extra", "NULL")
 """What is sent: columns that are not ours may be long, and only failures need them."""
 
-_MAKE_REFUSED = """
-CREATE TEMP TABLE refused (provider_id, integration_identifier, reason, detail, retryable,
-  PRIMARY KEY (provider_id, integration_identifier)) WITHOUT ROWID
-"""
-_FAIL_REFUSED = f"""
-UPDATE rows SET state = {FAILED}, (reason, detail, retryable) = (
-  SELECT reason, detail, retryable FROM refused
-  WHERE provider_id = rows.provider_id AND integration_identifier = rows.integration_identifier)
-WHERE state = ? AND
-  (provider_id, integration_identifier) IN (SELECT provider_id, integration_identifier FROM refused)
-"""
 _GOES_TO_ONE_OF = (
     "(provider_id, integration_identifier) IN "
     "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
@@ -139,17 +128,6 @@ class Journal:
         """Return all that rows in a state go to."""
         sql = "SELECT DISTINCT provider_id, integration_identifier FROM rows WHERE state = ?"
         return set(self.query(sql, state))
-
-    def fail(self, state: int, failures: Mapping[Integration, Failure]) -> int:
-        """Fail all rows in a state that go to some integrations; return their number."""
-        values = [(*integration, *_told(why)) for integration, why in failures.items()]
-        with explained(self.path):
-            self._db.execute(_MAKE_REFUSED)
-            try:
-                self._db.executemany("INSERT INTO refused VALUES (?, ?, ?, ?, ?)", values)
-                return self._db.execute(_FAIL_REFUSED, (state,)).rowcount
-            finally:
-                self._db.execute("DROP TABLE refused")
 
     def record(self, settled: Sequence[Settled], **totals: float) -> None:
         """Commit what became of some rows, and add to the totals of the job.
