@@ -25,7 +25,7 @@ It behaves as a running API was measured to behave (`era="2024"`: the community 
 | integration | the newest active one of the provider, or that of the identifier |
 | races | 50 concurrent PATCHes lose tokens and double channels; not if `atomic=True` |
 | subscribers, v1 | create (also with `channels`), bulk, get, list, update, delete |
-| subscribers, v2 | 2026 only: create with `failIfExists`, get, patch, delete |
+| subscribers, v2 | 2026 only: create with `failIfExists`, get, patch, delete; `v2_channels` |
 | integrations | list, list active |
 | errors, 2024 | `message` is text, a list or an object; 400 for validation; 500 if too large |
 | errors, 2026 | `ctx`; 422 with `errors`; 413; unknown providers; more than 100 tokens |

@@ -63,6 +63,7 @@ class Api:
     atomic: bool = False
     latency: float = 0.0
     prefix: str = ""
+    has_v2_channels: bool = True
     _draw: random.Random = field(factory=lambda: random.Random(_PAUSES_SEED))  # noqa: S311
     _locks: dict[str, asyncio.Lock] = field(factory=dict)
 
@@ -136,7 +137,8 @@ class Api:
     def _make_call(self, request: RawRequest, route: Route, body: Any) -> Call:
         query = split_target(request.target)[1]
         parsed = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
-        return Call(self.store, self.era, self._hop, route.parameters, body, parsed)
+        parts = (self.store, self.era, self._hop, route.parameters, body, parsed)
+        return Call(*parts, self.has_v2_channels)
 
     async def _hop(self) -> None:
         """Let other requests run, as they do while this one waits for the database.

@@ -34,6 +34,7 @@ class Call:
     parameters: tuple[str, ...]
     body: Any
     query: Mapping[str, str]
+    has_v2_channels: bool = True
 
     @property
     def subscriber_id(self) -> str:
@@ -260,7 +261,7 @@ async def _create_subscriber_v2(call: Call) -> Any:
         call.store.create(subscriber_id, fields)
     else:
         call.store.set_fields(subscriber_id, fields)
-    return {"data": _map_v2(call.store.documents[subscriber_id])}
+    return {"data": _map_v2(call, call.store.documents[subscriber_id])}
 
 
 async def _get_subscriber_v2(call: Call) -> Any:
@@ -268,7 +269,7 @@ async def _get_subscriber_v2(call: Call) -> Any:
     found = call.store.find(call.subscriber_id)
     if found is None:
         raise ApiError(404, f"Subscriber: {call.subscriber_id} was not found")
-    return {"data": _map_v2(found)}
+    return {"data": _map_v2(call, found)}
 
 
 async def _patch_subscriber_v2(call: Call) -> Any:
@@ -285,7 +286,7 @@ async def _patch_subscriber_v2(call: Call) -> Any:
         if name in body and (body[name] is not None or name == "email")
     }
     call.store.set_fields(call.subscriber_id, fields)
-    return {"data": _map_v2({**known, **fields})}
+    return {"data": _map_v2(call, {**known, **fields})}
 
 
 async def _delete_subscriber_v2(call: Call) -> Any:
@@ -296,8 +297,9 @@ async def _delete_subscriber_v2(call: Call) -> Any:
     return {"data": {"acknowledged": True, "status": "deleted"}}
 
 
-def _map_v2(document: Document) -> Document:
-    shown = {name: value for name, value in document.items() if name not in ("id", "__v")}
+def _map_v2(call: Call, document: Document) -> Document:
+    hidden = ("id", "__v") if call.has_v2_channels else ("id", "__v", "channels")
+    shown = {name: value for name, value in document.items() if name not in hidden}
     return {"isOnline": None, "lastOnlineAt": None, **shown}
 
 

@@ -65,9 +65,10 @@ class LocalNovu:
         novu = Novu(api_key=local.api_key, server_url=local.url)
 
     `era` is "2026" (422 with a map, unknown providers refused, 100 tokens a channel, v2 routes) or
-    "2024". Without `subscribers` any subscriber exists on first use, and without `integrations`
-    one integration of every push and chat provider is active, named like the provider;
-    `strict=True` starts empty instead. Integrations are given oldest first.
+    "2024". `v2_channels=False` leaves the channels out of the answers of v2 routes, as servers of
+    early 2025 did. Without `subscribers` any subscriber exists on first use, and without
+    `integrations` one integration of every push and chat provider is active, named like the
+    provider; `strict=True` starts empty instead. Integrations are given oldest first.
 
     Writes race as they do at Novu; `atomic=True` serialises those of one subscriber. `latency` is
     the mean time of one database step in seconds; 0 still lets concurrent requests meet, and a
@@ -98,6 +99,7 @@ class LocalNovu:
         port: int = 0,
         path_prefix: str = "",
         max_requests: int | None = None,
+        v2_channels: bool = True,
     ) -> None:
         if era not in ("2024", "2026"):
             raise ValueError(f"era must be '2024' or '2026', not {era!r}")
@@ -118,6 +120,7 @@ class LocalNovu:
             atomic,
             latency,
             path_prefix.rstrip("/"),
+            v2_channels,
         )
         self._seed_subscribers = list(subscribers or ())
         self._seed_integrations = (
@@ -243,7 +246,8 @@ class LocalNovu:
     def add_subscriber(self, subscriber_id: str, **fields: Any) -> None:
         """Add a subscriber, or change one. Fields have the API's names: firstName, channels ...
 
-        A channel without `_integrationId` gets that of the integration the API would choose.
+        A channel without `_integrationId` gets that of the integration the API would choose; one
+        where it is None has none, as those that `POST /v1/subscribers/bulk` writes.
         """
         channels = [self._complete_channel(one) for one in fields.pop("channels", ())]
         self._store.upsert(subscriber_id, {**fields, "channels": channels} if channels else fields)
@@ -251,7 +255,9 @@ class LocalNovu:
     def _complete_channel(self, channel: Mapping[str, Any]) -> Document:
         full = {"credentials": {}, **channel}
         identifier = full.pop("integrationIdentifier", None)
-        if "_integrationId" not in full:
+        if full.get("_integrationId", "") is None:
+            del full["_integrationId"]
+        elif "_integrationId" not in full:
             found = self._store.choose_integration(full["providerId"], identifier)
             if found is None:
                 raise ValueError(f"no active {full['providerId']} integration for the channel")

@@ -181,6 +181,28 @@ async def test_v2_get_and_patch_answer_a_mapped_subscriber(send: Any, clock: Any
     assert patched["updatedAt"] == shown["updatedAt"] < stored["updatedAt"]
 
 
+async def test_v2_can_leave_the_channels_out(send: Any) -> None:
+    """As servers of early 2025 did, whose v1 has them."""
+    async with LocalNovu(v2_channels=False) as local:
+        local.add_subscriber("u1", channels=[CHANNEL])
+        assert "channels" not in (await send(local, "GET", f"{V2}/u1")).json["data"]
+        assert (await send(local, "GET", f"{V1}/u1")).channels[0]["credentials"] == {
+            "deviceTokens": ["a"]
+        }
+
+
+async def test_a_channel_can_be_without_an_integration(send: Any) -> None:
+    """As after POST bulk: writes pass it by, DELETE removes it."""
+    async with LocalNovu() as local:
+        local.add_subscriber("u1", channels=[{**CHANNEL, "_integrationId": None}])
+        assert local.subscribers["u1"]["channels"] == [CHANNEL]
+        local.add_integration("fcm")
+        await send(local, "PUT", f"{V1}/u1/credentials", body=CHANNEL)
+        assert len(local.subscribers["u1"]["channels"]) == 2
+        await send(local, "DELETE", f"{V1}/u1/credentials/fcm")
+        assert local.subscribers["u1"]["channels"] == []
+
+
 @pytest.mark.parametrize(
     ("method", "message"),
     [

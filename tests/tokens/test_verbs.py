@@ -16,7 +16,7 @@ from novu_async import (
     ServerError,
     SubscriberNotFoundError,
 )
-from novu_async.testing import LocalNovu, _handlers
+from novu_async.testing import LocalNovu
 
 pytestmark = pytest.mark.anyio
 
@@ -318,21 +318,19 @@ async def test_a_server_of_2024_is_read_past_its_cache() -> None:
         assert (await tokens.replace("u", "fcm", ["x"])).device_tokens == ("x",)
 
 
-async def test_a_server_whose_new_read_has_no_channels(
-    novu: Novu, local: LocalNovu, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_whose_new_read_has_no_channels() -> None:
     """In early 2025 it left them out; that is no empty channel, and the old read has them."""
-    whole = _handlers._map_v2
-    monkeypatch.setattr(
-        _handlers, "_map_v2", lambda of: {k: v for k, v in whole(of).items() if k != "channels"}
-    )
-    tokens = novu.subscribers.device_tokens
-    await tokens.add("u1", "fcm", ["a", "b"])
-    assert (await tokens.list("u1", "fcm")).device_tokens == ("a", "b")
-    assert (await tokens.remove("u1", "fcm", "a")).removed == ("a",)
-    assert local.device_tokens("u1", "fcm") == ["b"]
-    await tokens.clear("u1", "fcm")
-    assert local.device_tokens("u1", "fcm") == []
+    async with (
+        LocalNovu(v2_channels=False) as local,
+        Novu(local.api_key, server_url=local.url) as novu,
+    ):
+        tokens = novu.subscribers.device_tokens
+        await tokens.add("u1", "fcm", ["a", "b"])
+        assert (await tokens.list("u1", "fcm")).device_tokens == ("a", "b")
+        assert (await tokens.remove("u1", "fcm", "a")).removed == ("a",)
+        assert local.device_tokens("u1", "fcm") == ["b"]
+        await tokens.clear("u1", "fcm")
+        assert local.device_tokens("u1", "fcm") == []
 
 
 async def test_an_error_of_looking_again_says_that_the_tokens_were_sent(local: LocalNovu) -> None:
