@@ -52,7 +52,7 @@ def parse_channels(body: bytes, provider_id: str) -> list[Channel] | None:
 
     None where the answer is no subscriber: what is cut off must not pass for an empty channel.
     """
-    document = (_json.parse_object(body) or {}).get("data")
+    document = _json.document_of(body)
     if not isinstance(document, dict):
         return None
     elements = document.get("channels")
@@ -69,7 +69,7 @@ def parse_channels(body: bytes, provider_id: str) -> list[Channel] | None:
 
 
 def _unite_elements(integration_id: str, elements: list[Mapping[str, Any]]) -> Channel:
-    tokens = unite(*map(_tokens_of, elements))
+    tokens = dict.fromkeys(chain.from_iterable(map(_tokens_of, elements)))
     others: dict[str, Any] = {}
     for credentials in elements:
         others = {**credentials, **others}

@@ -114,6 +114,5 @@ def structure_subscriber(document: Mapping[str, Any]) -> SubscriberResponseDto:
 
 def parse_subscriber(body: bytes) -> SubscriberResponseDto:
     """Read the body of an answer; a subscriber with empty fields where it cannot be read."""
-    envelope = _json.parse_object(body)
-    document = (envelope or {}).get("data")
+    document = _json.document_of(body)
     return structure_subscriber(document if isinstance(document, dict) else {})

@@ -3,6 +3,8 @@
 Source: the API's contract (3.18.1, 2026) and its behaviour since October 2024.
 """
 
+from typing import Literal
+
 from attrs import frozen
 
 
@@ -13,6 +15,7 @@ class Endpoint:
     - `path`: a template; every placeholder takes one percent-encoded segment.
     - `paced`: it counts against the rate limit that the pace is learnt from; the API counts
       integrations in another category, with numbers of its own.
+    - `answer`: what a read answers, in an envelope; None for a write, whose answer may be anything.
     - `takes_key`: the API reads an `Idempotency-Key`: POST and PATCH only, elsewhere it ignores it.
 
     Every operation here may be sent again: update replaces, append is a union of sets, delete and
@@ -24,6 +27,7 @@ class Endpoint:
     path: str
     takes_key: bool = False
     paced: bool = True
+    answer: Literal["subscriber", "list"] | None = None
 
     @property
     def writes(self) -> bool:
@@ -38,13 +42,15 @@ DELETE = Endpoint("delete", "DELETE", "/v1/subscribers/{subscriber_id}/credentia
 CREATE_SUBSCRIBER = Endpoint("create", "POST", "/v1/subscribers", takes_key=True)
 """Upserts, and applies `channels` one by one with the rules of append; deprecated since 2025."""
 
-GET_SUBSCRIBER = Endpoint("get", "GET", "/v2/subscribers/{subscriber_id}")
+GET_SUBSCRIBER = Endpoint("get", "GET", "/v2/subscribers/{subscriber_id}", answer="subscriber")
 """Uncached, read from the primary; servers before 2025 answer 404 `Cannot GET`."""
 
-GET_SUBSCRIBER_V1 = Endpoint("get", "GET", "/v1/subscribers/{subscriber_id}")
+GET_SUBSCRIBER_V1 = Endpoint("get", "GET", "/v1/subscribers/{subscriber_id}", answer="subscriber")
 """Cached for hours, and may be stale after a write that a read overlapped."""
 
-LIST_INTEGRATIONS = Endpoint("integrations", "GET", "/v1/integrations/active", paced=False)
+LIST_INTEGRATIONS = Endpoint(
+    "integrations", "GET", "/v1/integrations/active", paced=False, answer="list"
+)
 """Each with `_id`, `identifier` and `providerId`."""
 
 MAX_BODY_BYTES = 102_400

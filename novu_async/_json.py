@@ -1,6 +1,7 @@
 """JSON to bytes and back; the one place that knows whether orjson (extra `speed`) is there."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 _raw_decode = json.JSONDecoder().raw_decode
@@ -37,15 +38,31 @@ else:
         return orjson.dumps(value)
 
 
+def parse(body: bytes | str, loaders: Sequence[Any] = _loaders) -> Any:
+    """Decode JSON; None where the text is none, whatever the reason."""
+    for loads in loaders:
+        try:
+            return loads(body)
+        except (ValueError, RecursionError):
+            continue
+    return None
+
+
 def parse_object(body: bytes | str, *, has_long_numbers: bool = False) -> dict[str, Any] | None:
-    """Decode a JSON object; None where the text is anything else, whatever the reason.
+    """Decode a JSON object; None where the text is anything else.
 
     - `has_long_numbers`: keep whole numbers over 64 bits, which orjson makes floats of.
     """
-    for loads in (json.loads, *_loaders) if has_long_numbers else _loaders:
-        try:
-            value = loads(body)
-        except (ValueError, RecursionError):
-            continue
-        return value if isinstance(value, dict) else None
-    return None
+    value = parse(body, (json.loads, *_loaders) if has_long_numbers else _loaders)
+    return value if isinstance(value, dict) else None
+
+
+def document_of(body: bytes | str) -> Any:
+    """Return what an answer of the API is about: a subscriber, a list, or None.
+
+    That is the `data` of its envelope, or the answer itself where a gateway or a mock sends none.
+    """
+    answer = parse(body, _loaders)
+    if isinstance(answer, dict) and "subscriberId" not in answer:  # which has a `data` of its own
+        return answer.get("data")
+    return answer

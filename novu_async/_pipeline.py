@@ -415,7 +415,7 @@ class Pipeline:
         )
 
 
-def _stop_of(error: APIError | None) -> float | None:
+def _stop_of(error: CallError | None) -> float | None:
     """Return for how many seconds an answer asks the whole client to wait."""
     if not isinstance(error, RateLimitError):
         return None

@@ -1,35 +1,27 @@
 """Reads of subscribers and integrations, from servers of any age."""
 
-import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from novu_async import _endpoints, _json
+from novu_async import _endpoints
 from novu_async._channels import Channel
 from novu_async._options import AS_CLIENT, Options
 from novu_async._pipeline import Pipeline
 from novu_async._retry import BackoffStrategy, RetryConfig
-from novu_async._wire import Reply, Request
+from novu_async._wire import Reply
 from novu_async.errors import (
-    APIConnectionError,
     APIError,
     ErrorDto,
     NovuError,
     RateLimitError,
     ServerError,
+    UnreadableReplyError,
 )
 
 _REMEMBERED_SECONDS = 60.0
 _NO_SUCH_ROUTE = "Cannot GET "
 _ONCE = Options(retries=RetryConfig("backoff", BackoffStrategy(0, 0, 1, 0)))
 """No retry, but a connection that was closed just as it was used is replaced."""
-
-_MAX_UNREADABLE = 5
-_PAUSE_SECONDS = 0.02
-
-
-class _UnreadableError(APIConnectionError):
-    """Answers that are successes, and say nothing that can be read."""
 
 
 class Reader:
@@ -48,7 +40,7 @@ class Reader:
         """Read a subscriber, uncached where the server can."""
         if self.has_v2 is not False:
             try:
-                reply, found = await self._get(_endpoints.GET_SUBSCRIBER, subscriber_id)
+                reply = await self._get(_endpoints.GET_SUBSCRIBER, subscriber_id)
             except ErrorDto as error:
                 # a server before 2025, which says nothing of the subscriber
                 if not error.message.startswith(_NO_SUCH_ROUTE):
@@ -56,11 +48,10 @@ class Reader:
                 self.has_v2 = False
             else:
                 # where it was new, in early 2025, it left the channels out
-                self.has_v2 = "channels" in found
+                self.has_v2 = "channels" in reply.document
                 if self.has_v2:
                     return reply
-        reply, _ = await self._get(_endpoints.GET_SUBSCRIBER_V1, subscriber_id)
-        return reply
+        return await self._get(_endpoints.GET_SUBSCRIBER_V1, subscriber_id)
 
     async def integrations(self, *, fresh: bool = False) -> list[dict[str, Any]] | None:
         """Return the active integrations, oldest first; None where they cannot be read.
@@ -88,7 +79,7 @@ class Reader:
     async def refresh(self, options: Options = AS_CLIENT) -> None:
         """Read the active integrations; raise where they cannot be read."""
         request = self._pipeline.build(_endpoints.LIST_INTEGRATIONS, AS_CLIENT)
-        _, listed = await self._read(request, _is_list_of_dicts, options)
+        listed = (await self._pipeline.send(request, options)).document
         self._integrations = sorted(listed, key=_age_of)
         self._read_at = self._pipeline.clock.monotonic()
         self._identifiers |= {id_of(one): one.get("identifier") for one in listed}
@@ -136,49 +127,15 @@ class Reader:
         ]
         return id_of(matching[-1]) if matching else None
 
-    async def _get(
-        self, endpoint: _endpoints.Endpoint, subscriber_id: str
-    ) -> tuple[Reply, dict[str, Any]]:
+    async def _get(self, endpoint: _endpoints.Endpoint, subscriber_id: str) -> Reply:
         request = self._pipeline.build(endpoint, AS_CLIENT, subscriber_id=subscriber_id)
-        return await self._read(request, _is_subscriber, AS_CLIENT)
-
-    async def _read(
-        self, request: Request, is_readable: Callable[[Any], bool], options: Options
-    ) -> tuple[Reply, Any]:
-        """Ask until the answer can be read: one that is cut off says nothing of what there is."""
-        attempts = 0
-        for _ in range(_MAX_UNREADABLE):
-            reply = await self._pipeline.send(request, options)
-            attempts += reply.attempts
-            data = _data_of(reply)
-            if is_readable(data):
-                reply.attempts = attempts
-                return reply, data
-            await self._pipeline.clock.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
-        error = _UnreadableError(
-            f"{_MAX_UNREADABLE} answers could not be read: cut off, or not the API's",
-            request=request.info,
-        )
-        error.attempts = attempts
-        raise error
-
-
-def _is_subscriber(data: object) -> bool:
-    return isinstance(data, dict) and isinstance(data.get("channels"), list | None)
-
-
-def _is_list_of_dicts(data: object) -> bool:
-    return isinstance(data, list) and all(isinstance(one, dict) for one in data)
-
-
-def _data_of(reply: Reply) -> Any:
-    return (_json.parse_object(reply.body) or {}).get("data")
+        return await self._pipeline.send(request)
 
 
 def _is_refusal(error: NovuError) -> bool:
     """Tell whether a server answered, and would answer the same again."""
     passing = isinstance(error, RateLimitError | ServerError)
-    return isinstance(error, APIError | _UnreadableError) and not passing
+    return isinstance(error, APIError | UnreadableReplyError) and not passing
 
 
 def id_of(integration: Mapping[str, Any]) -> str:

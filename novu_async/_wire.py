@@ -22,6 +22,7 @@ from novu_async._secrets import redact, redact_start
 from novu_async.errors import (
     APIError,
     AuthenticationError,
+    CallError,
     ConflictError,
     DeviceTokenLimitError,
     ErrorDto,
@@ -35,6 +36,7 @@ from novu_async.errors import (
     RequestInfo,
     ServerError,
     SubscriberNotFoundError,
+    UnreadableReplyError,
     ValidationErrorDto,
 )
 from novu_async.providers import nearest_provider
@@ -72,12 +74,14 @@ class Reply:
     """One complete HTTP answer; header names are looked up whatever their case.
 
     - `attempts`: how many requests it took.
+    - `document`: what a read was answered, without its envelope.
     """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     attempts: int = 1
+    document: Any = field(default=None, repr=False)
 
 
 def build_url(base: str, endpoint: Endpoint, **segments: str) -> str:
@@ -102,15 +106,25 @@ def build_body(document: Mapping[str, Any]) -> bytes:
     return body
 
 
-def read_error(request: Request, reply: Reply, now: float) -> APIError | None:
+def read_error(request: Request, reply: Reply, now: float) -> CallError | None:
     """Return what an answer complains about, or None where it is a success.
 
-    Every 2xx is one, unless its body is clearly not the API's: the page of a proxy means that
-    nobody knows what became of the write. `now` is the wall clock's time, for a Retry-After that is
-    a date in an answer that has none.
+    Of a write every 2xx is one, unless its body is clearly not the API's: the page of a proxy means
+    that nobody knows what became of the write. A read succeeds where what was asked for is there.
+    `now` is the wall clock's time, for a Retry-After that is a date in an answer that has none.
     """
-    if _is_success(reply):
-        return _anothers_replay(request, reply)
+    if _may_be_answer(request, reply):
+        if request.endpoint.answer is None:
+            return _anothers_replay(request, reply)
+        reply.document = _json.document_of(reply.body)
+        if _is_answer(reply.document, request.endpoint):
+            return None
+        if _json.parse(reply.body) is None:
+            return UnreadableReplyError("the answer is cut off", request=request.info)
+    return _make_error(request, reply, now)
+
+
+def _make_error(request: Request, reply: Reply, now: float) -> APIError:
     status, secrets = reply.status, _secrets(request)
     data = _parse_error_body(reply.body)
     cls = _error_class(status, data)
@@ -167,7 +181,7 @@ def _anothers_replay(request: Request, reply: Reply) -> APIError | None:
     flag = reply.headers.get("idempotency-replay")
     if flag is None or not is_flag_set(flag) or not _has_key(request):
         return None
-    data = (_json.parse_object(reply.body) or {}).get("data")
+    data = _json.document_of(reply.body)
     found = data.get("subscriberId") if isinstance(data, dict) else None
     if not isinstance(found, str) or f"/subscribers/{_encode(found)}/" in request.url:
         return None
@@ -181,11 +195,23 @@ def _anothers_replay(request: Request, reply: Reply) -> APIError | None:
     return error
 
 
-def _is_success(reply: Reply) -> bool:
+def _may_be_answer(request: Request, reply: Reply) -> bool:
+    """Tell whether an answer claims success and has a body that could be the API's, or none."""
     if not 200 <= reply.status < 300:
         return False
-    start = reply.body[:1]
-    return start in (b"{", b"") or reply.body.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"{", b"")
+    starts = (b"{", b"") if request.endpoint.answer != "list" else (b"{", b"[", b"")
+    return reply.body[:1] in starts or reply.body.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in starts
+
+
+def _is_answer(document: object, endpoint: Endpoint) -> bool:
+    """Tell whether a read was answered what it asked for."""
+    if endpoint.answer == "list":
+        return isinstance(document, list) and all(isinstance(one, dict) for one in document)
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("subscriberId"), str)
+        and isinstance(document.get("channels"), list | None)
+    )
 
 
 def _parse_error_body(body: bytes | str) -> dict[str, Any]:

@@ -8,7 +8,8 @@
     ├── CallError                     a call that was sent and failed
     │   ├── APIConnectionError            no answer, or half of one
     │   │   ├── APITimeoutError               no answer in time          (also a TimeoutError)
-    │   │   └── ReplyTooLargeError            the answer was over max_reply_bytes
+    │   │   ├── ReplyTooLargeError            the answer was over max_reply_bytes
+    │   │   └── UnreadableReplyError          the answer to a read was cut off
     │   └── APIError                      any other answer than success
     │       ├── ErrorDto                      the API's own error body: 400, 404, 409 and others
     │       │   ├── AuthenticationError           401
@@ -68,6 +69,7 @@ __all__ = [
     "RequestInfo",
     "ServerError",
     "SubscriberNotFoundError",
+    "UnreadableReplyError",
     "ValidationErrorDto",
     "ValidationErrorDtoData",
 ]
@@ -169,6 +171,10 @@ class APITimeoutError(APIConnectionError, TimeoutError):
 
 class ReplyTooLargeError(APIConnectionError):
     """The answer was larger than `max_reply_bytes`; the call was carried out all the same."""
+
+
+class UnreadableReplyError(APIConnectionError):
+    """A read was answered with a success whose body is cut off: nobody knows what is stored."""
 
 
 class APIError(CallError):

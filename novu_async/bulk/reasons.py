@@ -24,6 +24,7 @@ _REASONS: tuple[tuple[type[NovuError], str, bool], ...] = (
     (errors.RateLimitError, "rate limit", True),
     (errors.ReplyTooLargeError, "the answer is over max_reply_bytes of the client", False),
     (errors.APITimeoutError, "no answer in time", True),
+    (errors.UnreadableReplyError, "the answer was cut off", True),
     (errors.APIConnectionError, "no connection", True),
 )
 

@@ -157,6 +157,7 @@ def test_a_short_job_that_got_no_answer_at_all_is_stopped() -> None:
             "the answer is over max_reply_bytes of the client",
             False,
         ),
+        (errors.UnreadableReplyError("x"), "the answer was cut off", True),
         (errors.LegacyValidationError("x"), "refused by the API", False),
         (errors.PayloadTooLargeError("x", status_code=500), "too large for the API", False),
         (errors.ServerError("x", status_code=503), "status 503", True),

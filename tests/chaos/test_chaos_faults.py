@@ -18,11 +18,11 @@ from chaos_harness import (
 )
 
 from novu_async import (
-    APIConnectionError,
     APIError,
     BulkError,
     DeviceTokensNotStoredError,
     Novu,
+    UnreadableReplyError,
 )
 from novu_async.bulk import DeviceToken, read_outcomes
 from novu_async.testing import FAULT_KINDS, FaultKind, LocalNovu
@@ -192,7 +192,7 @@ async def test_an_answer_that_is_cut_off_is_no_empty_channel(
     verb: str, arguments: list[object], left: list[str], after: int
 ) -> None:
     """Half of an answer, to the read or to the write of a verb, erases and hides nothing."""
-    async with LocalNovu() as local, make_client(local, retries=None) as novu:
+    async with LocalNovu() as local, make_client(local) as novu:
         await novu.subscribers.device_tokens.add("u", "fcm", ["a", "b", "c"])
         local.faults.next("truncated_json", after=after, times=2)
         result = await getattr(novu.subscribers.device_tokens, verb)("u", "fcm", *arguments)
@@ -205,10 +205,10 @@ async def test_a_subscriber_that_cannot_be_read_is_no_empty_one() -> None:
     """Reading it raises, and a verb that cannot know what is stored writes nothing."""
     async with LocalNovu() as local, make_client(local, retries=None) as novu:
         await novu.subscribers.device_tokens.add("u", "fcm", ["a", "b"])
-        local.faults.next("truncated_json", times=20)
-        with pytest.raises(APIConnectionError, match="could not be read"):
+        local.faults.next("truncated_json", times=2)
+        with pytest.raises(UnreadableReplyError):
             await novu.subscribers.retrieve("u")
-        with pytest.raises(APIConnectionError, match="could not be read"):
+        with pytest.raises(UnreadableReplyError):
             await novu.subscribers.device_tokens.rotate("u", "fcm", "a", "c")
         count_faults(local)
         assert local.device_tokens("u", "fcm") == ["a", "b"]

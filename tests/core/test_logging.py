@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from core_doubles import KEY, TOKEN, WEBHOOK, reply, script
@@ -12,10 +12,13 @@ from novu_async import (
     APIConnectionError,
     APIError,
     BackoffStrategy,
+    CallInfo,
     InvalidRequestError,
     Novu,
     NovuError,
+    Observer,
     RetryConfig,
+    UnreadableReplyError,
 )
 from novu_async.testing import LocalNovu
 
@@ -86,6 +89,33 @@ async def test_giving_up_is_one_warning(caplog: pytest.LogCaptureFixture) -> Non
         assert warning == f"gave up: {caught.value}"
         assert caplog.records[-1].novu_attempts == len(call.transport.sent)  # type: ignore[attr-defined]
         assert records(caplog, logging.INFO) == []
+
+
+@pytest.mark.parametrize(("retries", "sent"), [(None, 1), (FAST, 2)])
+async def test_a_read_that_is_cut_off_is_a_failure_like_others(
+    local: LocalNovu, caplog: pytest.LogCaptureFixture, retries: RetryConfig | None, sent: int
+) -> None:
+    """It is sent as often as the caller wants, one warning is logged, and the span has it."""
+    ended: list[object] = []
+
+    class Log(Observer):
+        @contextlib.contextmanager
+        def call(self, call: CallInfo) -> Iterator[None]:
+            try:
+                yield
+            except UnreadableReplyError as error:
+                ended.append(error.attempts)
+                raise
+
+    local.faults.next("truncated_json", times=9)
+    url = local.url
+    async with Novu(local.api_key, server_url=url, retries=retries, observer=Log()) as novu:
+        with pytest.raises(UnreadableReplyError, match="cut off"):
+            await novu.subscribers.device_tokens.list("u", "fcm")
+    assert len(local.requests) == sent
+    assert ended == [sent]
+    (warning,) = [text for text in records(caplog, logging.WARNING) if "cut off" in text]
+    assert "GET /v2/subscribers/u" in warning
 
 
 async def test_success_is_silent_above_debug(caplog: pytest.LogCaptureFixture) -> None:

@@ -167,6 +167,13 @@ def test_json_that_is_only_odd_is_read(body: bytes, monkeypatch: pytest.MonkeyPa
     assert parse_subscriber(body).subscriber_id == "u1"
 
 
+def test_an_answer_without_its_envelope_is_read() -> None:
+    """Some gateways and mocks send the subscriber alone, whose own `data` is no envelope."""
+    body = json.dumps({"data": {"subscriberId": "x"}, "subscriberId": "u1"}).encode()
+    read = parse_subscriber(body)
+    assert (read.subscriber_id, read.data) == ("u1", {"subscriberId": "x"})
+
+
 def test_requests_are_the_same_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where orjson is not installed, the same bytes are sent."""
     monkeypatch.setitem(sys.modules, "orjson", None)

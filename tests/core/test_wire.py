@@ -27,10 +27,19 @@ from novu_async import (
     RateLimitError,
     ServerError,
     SubscriberNotFoundError,
+    UnreadableReplyError,
     ValidationErrorDto,
 )
 from novu_async._converter import parse_subscriber
-from novu_async._endpoints import APPEND, DELETE, MAX_BODY_BYTES, UPDATE
+from novu_async._endpoints import (
+    APPEND,
+    DELETE,
+    GET_SUBSCRIBER,
+    GET_SUBSCRIBER_V1,
+    LIST_INTEGRATIONS,
+    MAX_BODY_BYTES,
+    UPDATE,
+)
 from novu_async._wire import Request, build_body, build_url, parse_retry_after, read_error
 
 NOW = 1_780_000_000.0
@@ -177,6 +186,41 @@ def test_a_success_with_an_unfamiliar_body_is_a_success(status: int, body: bytes
     assert parse_subscriber(body).channels == []
 
 
+@pytest.mark.parametrize(
+    ("body", "cls", "begins"),
+    [
+        (b"", UnreadableReplyError, "the answer is cut off"),
+        (b'{"data":{"subscriberId":"u', UnreadableReplyError, "the answer is cut off"),
+        (b"{}", APIError, "OK: an answer that is not the API's"),
+        (b'{"data":null}', APIError, "OK: an answer that is not the API's"),
+        (b'{"data":{"channels":[]}}', APIError, "OK: an answer that is not the API's"),
+        (b'{"data":{"subscriberId":"u","channels":{}}}', APIError, "OK: an answer that is not"),
+        (b"[]", APIError, "OK: an answer that is not the API's"),
+        (b"<html>", APIError, "OK: an answer that is not the API's"),
+        (json.dumps(era_2026(500, "broken")).encode(), ErrorDto, "broken"),
+        (b'{"subscriberId":"u"}', None, ""),
+        (b'{"data":{"subscriberId":"u","channels":[]}}', None, ""),
+    ],
+)
+def test_a_read_succeeds_where_it_is_answered(body: bytes, cls: Any, begins: str) -> None:
+    """What says nothing of the subscriber is no subscriber without channels."""
+    for endpoint in (GET_SUBSCRIBER, GET_SUBSCRIBER_V1):
+        error = read_error(request(endpoint=endpoint), reply(200, body), NOW)
+        assert (type(error) if error else None) is cls
+        assert error is None or error.message.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("body", "cls"),
+    [(b"[]", None), (b'{"data":[{}]}', None), (b'[{"_id":"i"}]', None), (b"{}", APIError),
+     (b'{"data":[1]}', APIError), (b'[{"_id', UnreadableReplyError), (b"", UnreadableReplyError)],
+)  # fmt: skip
+def test_a_list_is_read_with_and_without_its_envelope(body: bytes, cls: Any) -> None:
+    """Both are lists of integrations; nothing else is."""
+    error = read_error(request(endpoint=LIST_INTEGRATIONS), reply(200, body), NOW)
+    assert (type(error) if error else None) is cls
+
+
 def test_the_fields_of_an_error_are_those_of_its_body() -> None:
     """Whatever the API says beside the message can be read by name."""
     body = {**era_2026(500, "Internal"), "errorId": "e-1", "ctx": {"a": 1}}
@@ -276,6 +320,8 @@ def test_a_stored_answer_about_another_subscriber_is_an_error(other: str, flag: 
     answer = reply(200, body, Idempotency_Replay=flag)
     error = read_error(request(key="k"), answer, NOW)
     assert isinstance(error, IdempotencyKeyReusedError)
+    bare = reply(200, json.dumps(json.loads(body)["data"]).encode(), Idempotency_Replay=flag)
+    assert isinstance(read_error(request(key="k"), bare, NOW), IdempotencyKeyReusedError)
     own = reply(200, body.replace(f'"{other}"'.encode(), b'"u1"'), Idempotency_Replay=flag)
     assert read_error(request(key="k"), own, NOW) is None
 

@@ -1,17 +1,25 @@
 """Several integrations of one provider, lists of them that cannot be read, and old servers."""
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from novu_async import BackoffStrategy, DeviceTokenLimitError, Novu, RetryConfig, ServerError
 from novu_async.testing import LocalNovu
 
 pytestmark = pytest.mark.anyio
+
+
+def fcm(tokens: list[str], **more: Any) -> dict[str, Any]:
+    """A channel of fcm with these tokens, for LocalNovu to store."""
+    return {"providerId": "fcm", "credentials": {"deviceTokens": tokens}, **more}
 
 
 @pytest.fixture
@@ -190,7 +198,8 @@ async def test_a_channel_that_an_answer_lacks_is_not_taken_for_an_empty_one() ->
             stored.append(None if len(stored) == 1 else tokens)
         channels = [{"providerId": "fcm", "_integrationId": "i"}]
         channels[0]["credentials"] = {"deviceTokens": stored[-1]}  # type: ignore[assignment]
-        return web.json_response({"data": {"channels": channels if stored[-1] else []}})
+        shown = channels if stored[-1] else []
+        return web.json_response({"data": {"subscriberId": "u", "channels": shown}})
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
@@ -198,6 +207,47 @@ async def test_a_channel_that_an_answer_lacks_is_not_taken_for_an_empty_one() ->
         result = await novu.subscribers.device_tokens.remove("u", "fcm", "a")
     assert stored == [["a", "b", "c"], None, ["b", "c"]]
     assert (result.device_tokens, result.removed) == (("b", "c"), ("a",))
+
+
+@pytest.fixture
+async def unwrapping(local: LocalNovu) -> AsyncIterator[str]:
+    """A gateway before `local` that takes answers out of their envelope; its URL."""
+
+    async def forward(request: web.Request) -> web.Response:
+        url, headers = f"{local.url}{request.raw_path}", request.headers
+        async with session.request(
+            request.method, url, data=await request.read(), headers=headers
+        ) as answer:
+            body = await answer.read()
+            if answer.ok and body:
+                return web.json_response(json.loads(body)["data"], status=answer.status)
+            return web.Response(body=body, status=answer.status, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", forward)
+    async with ClientSession() as session, TestServer(app) as server:
+        yield str(server.make_url(""))
+
+
+async def test_a_gateway_may_take_answers_out_of_their_envelope(
+    local: LocalNovu, unwrapping: str
+) -> None:
+    """Every verb reads a subscriber and a list of integrations that come alone."""
+    old = local.add_integration("fcm", "old")
+    local.add_subscriber("u", data={"channels": []}, channels=[fcm(["a"]), fcm(["b", "c"])])
+    local.add_integration("fcm", "new")
+    async with Novu(local.api_key, server_url=unwrapping, retries=None) as novu:
+        tokens = novu.subscribers.device_tokens
+        assert (await tokens.list("u", "fcm")).device_tokens == ("a", "b", "c")
+        assert (await tokens.add("u", "fcm", "n")).requests == 1
+        result = await tokens.remove("u", "fcm", "b", integration_identifier="old")
+        assert (result.integration_id, result.device_tokens) == (old, ("a", "c"))
+        request = {"provider_id": "fcm", "credentials": {"device_tokens": ["m"]}}
+        answer = await novu.subscribers.credentials.append("u", request)
+        assert answer.result.subscriber_id == "u"
+        assert (await novu.subscribers.retrieve("u")).subscriber_id == "u"
+    assert local.device_tokens("u", "fcm", "old") == ["a", "c"]
+    assert local.device_tokens("u", "fcm", "new") == ["n", "m"]
 
 
 async def test_a_server_of_2024_is_not_given_tokens_to_remove() -> None:
