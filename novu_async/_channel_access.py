@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, field
 
 from novu_async import _endpoints
-from novu_async._channels import Channel, Target, parse_channels
+from novu_async._channels import Channel, Target, adopt, parse_channels
 from novu_async._endpoints import Endpoint
 from novu_async._options import AS_CLIENT
 from novu_async._ordering import Turn
@@ -21,6 +21,7 @@ from novu_async.errors import (
     IntegrationNotFoundError,
     NovuError,
 )
+from novu_async.providers import is_known, nearest_provider
 
 NO_CHANNEL = Channel("", ())
 
@@ -37,6 +38,8 @@ class ChannelAccess:
     has_written: bool = False
     channels: list[Channel] = field(factory=list)
     """All channels of the provider, by the last answer."""
+    home: str | None = None
+    """The integration that channels without one count to, as far as the integrations are known."""
 
     def count_in(self, error: CallError) -> None:
         """Let the error of the last request tell of all requests of the verb."""
@@ -59,7 +62,8 @@ class ChannelAccess:
     async def append(self, tokens: list[str]) -> Channel:
         """Add tokens (PATCH) and return the channel that the API added them to."""
         reply = await self._write(_endpoints.APPEND, tokens, self.target.integration_identifier)
-        return await self._find_written(reply, tokens)
+        self._parse(reply)
+        return self._find_single() or await self._find_written(tokens)
 
     async def read(self) -> Channel:
         """Read the channel, from a cache where the server is of before 2025.
@@ -71,27 +75,53 @@ class ChannelAccess:
         cannot be read, its error is raised.
         """
         if not await self._read_channels():
+            await self._check_target()
             return NO_CHANNEL
         provider_id, identifier = self.target.provider_id, self.target.integration_identifier
         needed = len(self.channels) > 1 or identifier is not None
         active = await self.reader.integrations_of(self.channels, needed=needed)
         if active is None:
             return self.channels[0]
+        await self._find_home()
         chosen = await self.reader.integration_id(provider_id, identifier)
         if chosen is None and identifier is not None:
             await self.reader.refresh()
             chosen = await self.reader.integration_id(provider_id, identifier)
             if chosen is None:
-                error = IntegrationNotFoundError(
-                    f"there is no active {provider_id} integration {identifier!r}", status_code=400
-                )
-                error.attempts = 0  # nothing was sent for it
-                raise error
+                raise self._no_integration()
         by_id = {channel.integration_id: channel for channel in self.channels}
         if chosen in by_id or identifier is not None:
             return by_id.get(chosen or "", NO_CHANNEL)
-        others = [by_id[found] for found in map(id_of, reversed(active)) if found in by_id]
+        others = [by_id[one] for one in (*map(id_of, reversed(active)), "") if one in by_id]
         return others[0] if others else NO_CHANNEL
+
+    async def _check_target(self) -> None:
+        """Raise where a channel is missing because its name is mistyped.
+
+        That is where the list of integrations can be read, and has neither the identifier nor, of a
+        provider that is new to this version, any. A known provider may have lost its integration.
+        """
+        provider_id, identifier = self.target.provider_id, self.target.integration_identifier
+        if identifier is None and is_known(provider_id):
+            return
+        for is_fresh in (False, True):
+            if await self.reader.integrations(fresh=is_fresh) is None:
+                return
+            if await self.reader.integration_id(provider_id, identifier) is not None:
+                return
+        raise self._no_integration()
+
+    def _no_integration(self) -> IntegrationNotFoundError:
+        identifier = self.target.integration_identifier
+        named = "" if identifier is None else f" {identifier!r}"
+        near = nearest_provider(self.target.provider_id)
+        hint = f" (did you mean {near!r}?)" if near else ""
+        error = IntegrationNotFoundError(
+            f"there is no active {self.target.provider_id} integration{named}{hint}",
+            status_code=400,
+        )
+        error.attempts = 0  # nothing was sent for it
+        return error
 
     async def read_certain(self, leaving: Collection[str]) -> Channel:
         """Read the channel as it is stored, on every server.
@@ -119,7 +149,8 @@ class ChannelAccess:
         endpoint = _endpoints.APPEND if is_new else _endpoints.UPDATE
         reply = await self._write(endpoint, tokens, identifier)
         if channel is NO_CHANNEL:
-            return await self._find_written(reply, tokens)
+            self._parse(reply)
+            return await self._find_written(tokens)
         return await self._find(reply, channel.integration_id)
 
     async def create_subscriber(self, tokens: list[str]) -> None:
@@ -137,9 +168,9 @@ class ChannelAccess:
         await self._send(self.pipeline.build(_endpoints.CREATE_SUBSCRIBER, AS_CLIENT, document))
 
     async def rebuild(self, chosen: Channel, tokens: list[str]) -> Channel:
-        """Make one channel out of several elements for the same integration, with these tokens.
+        """Make one channel out of several elements, with these tokens.
 
-        Only a delete reaches the further elements, and it takes all channels of the provider; so
+        Only a delete reaches the duplicates, and it takes all channels of the provider; so
         these are written anew after it. Nothing is begun where one of them could not be, and
         nobody's cancellation ends it half-way.
         """
@@ -147,10 +178,13 @@ class ChannelAccess:
         active = set(map(id_of, await self.reader.integrations() or ()))
         lost = [c for c in self.channels if c.integration_id not in active]
         if lost:
+            integration_id = lost[0].integration_id
+            why = f"integration {integration_id} is not active"
+            if not integration_id:
+                why = f"there is no active {self.target.provider_id} integration"
             raise NovuError(
                 f"the duplicate channels of {self.target.provider_id!r} cannot be merged without "
-                f"losing tokens: integration {lost[0].integration_id} is not active; nothing was "
-                "changed"
+                f"losing tokens: {why}; nothing was changed"
             )
         task = asyncio.get_running_loop().create_task(self.rewrite_all(chosen, tokens))
         self.turn.whole = task
@@ -232,7 +266,15 @@ class ChannelAccess:
 
     def _parse(self, reply: Reply) -> list[Channel]:
         self.channels = parse_channels(reply.body, self.target.provider_id) or []
+        if self.home is not None:
+            self.channels = adopt(self.channels, self.home)
         return self.channels
+
+    async def _find_home(self) -> None:
+        """Let the elements without an integration count to the one that the API takes for them."""
+        if not all(channel.integration_id for channel in self.channels):
+            self.home = await self.reader.integration_id(self.target.provider_id, None)
+            self.channels = adopt(self.channels, self.home)
 
     async def _read_channels(self) -> list[Channel]:
         """Read the channels; after a write, where its answer shows none."""
@@ -245,17 +287,35 @@ class ChannelAccess:
         by_id = {channel.integration_id: channel for channel in channels}
         return by_id.get(integration_id, NO_CHANNEL)
 
-    async def _find_written(self, reply: Reply, tokens: list[str]) -> Channel:
+    def _find_single(self) -> Channel | None:
+        """Return the only channel there is; None where it may not be the one that was written to.
+
+        Without an identifier and without a list of integrations, it is taken for that.
+        """
+        if len(self.channels) != 1:
+            return None
+        (channel,) = self.channels
+        found, identifier = channel.integration_id, self.target.integration_identifier
+        if identifier is None:
+            is_meant = self.reader.newest.get(self.target.provider_id, found) == found != ""
+        else:
+            is_meant = self.reader.identifier_of(found) == identifier
+        return channel if is_meant else None
+
+    async def _find_written(self, tokens: list[str]) -> Channel:
         """Pick the channel that the API has written to.
 
         Answers name integrations by id and never by identifier. Where an answer shows several, the
         list of integrations says which of them it was; where that is not to be had, it is one that
         holds the tokens.
         """
-        channels = self._parse(reply) or await self._read_channels()
-        if len(channels) <= 1:
-            return channels[0] if channels else NO_CHANNEL
-        by_id = {channel.integration_id: channel for channel in channels}
+        if not self.channels and not await self._read_channels():
+            return NO_CHANNEL
+        single = self._find_single()
+        if single is not None:
+            return single
+        await self._find_home()
+        by_id = {channel.integration_id: channel for channel in self.channels}
         wanted = set(tokens)
         for is_fresh in (False, True):
             chosen = await self.reader.integration_id(
@@ -267,5 +327,5 @@ class ChannelAccess:
                 return by_id[chosen]
         if chosen is not None:
             return by_id.get(chosen, NO_CHANNEL)
-        holding = [c for c in channels if wanted.issubset(c.device_tokens)]
-        return holding[0] if holding else channels[0]
+        holding = [c for c in self.channels if wanted.issubset(c.device_tokens)]
+        return holding[0] if holding else self.channels[0]

@@ -1,7 +1,8 @@
 """Pure reading of the channels in an answer, and pure arithmetic on device tokens.
 
 A channel is the pair of provider and integration. Concurrent first writes leave several elements
-for one pair; they are read as their union, because pushes go to the tokens of all of them.
+for one pair, and subscribers written in bulk have elements without an integration. They are read as
+their union, because pushes go to the tokens of all of them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,9 +34,10 @@ class Target:
 class Channel:
     """What an answer says about one channel.
 
-    `device_tokens` are unique and in the server's order; `duplicates` counts the further elements
-    of the same pair; `others` are the other credentials of all of them, the first element's first,
-    by the API's names.
+    `device_tokens` are unique and in the server's order; `duplicates` counts the elements that no
+    write reaches: further ones of the same pair, and those without an integration, which alone have
+    the `integration_id` ""; `others` are the other credentials of all of them, the first element's
+    first, by the API's names.
     """
 
     integration_id: str
@@ -62,7 +64,7 @@ def parse_channels(body: bytes, provider_id: str) -> list[Channel] | None:
     for element in elements or ():
         if isinstance(element, dict) and element.get("providerId") == provider_id:
             credentials = element.get("credentials")
-            found.setdefault(str(element.get("_integrationId")), []).append(
+            found.setdefault(str(element.get("_integrationId") or ""), []).append(
                 credentials if isinstance(credentials, dict) else {}
             )
     return [_unite_elements(integration_id, same) for integration_id, same in found.items()]
@@ -74,7 +76,21 @@ def _unite_elements(integration_id: str, elements: list[Mapping[str, Any]]) -> C
     for credentials in elements:
         others = {**credentials, **others}
     others.pop("deviceTokens", None)
-    return Channel(integration_id, tuple(tokens), len(elements) - 1, others)
+    reached = 1 if integration_id else 0
+    return Channel(integration_id, tuple(tokens), len(elements) - reached, others)
+
+
+def adopt(channels: list[Channel], integration_id: str | None) -> list[Channel]:
+    """Count what has no integration to this one, the provider's newest: pushes go through it."""
+    united = [one for one in channels if one.integration_id in ("", integration_id)]
+    if integration_id is None or all(one.integration_id for one in united):
+        return channels
+    others: dict[str, Any] = {}
+    for one in united:
+        others = {**one.others, **others}
+    tokens = tuple(unite(*(one.device_tokens for one in united)))
+    adopted = Channel(integration_id, tokens, sum(one.duplicates for one in united), others)
+    return [*(one for one in channels if one not in united), adopted]
 
 
 def _tokens_of(credentials: Mapping[str, Any]) -> list[str]:
@@ -93,16 +109,16 @@ def without(tokens: Iterable[str], removed: Iterable[str]) -> list[str]:
     return [token for token in tokens if token not in gone]
 
 
-def split_by_size(tokens: list[str], limit: int = SAFE_BODY_BYTES) -> Iterator[list[str]]:
-    """Split a list so that the JSON of each part stays below `limit` bytes; at least one part."""
-    if sum(map(len, tokens)) * _MAX_CHARACTER_BYTES + 3 * len(tokens) <= limit:
+def split_by_size(tokens: list[str]) -> Iterator[list[str]]:
+    """Split a list so that a body takes the JSON of each part; at least one part."""
+    if sum(map(len, tokens)) * _MAX_CHARACTER_BYTES + 3 * len(tokens) <= SAFE_BODY_BYTES:
         yield tokens  # nearly always, and known without encoding each token
         return
     part: list[str] = []
     size = 0
     for token in tokens:
         cost = len(_json.dumps(token)) + 1
-        if part and size + cost > limit:
+        if part and size + cost > SAFE_BODY_BYTES:
             yield part
             part, size = [], 0
         part.append(token)

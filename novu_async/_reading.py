@@ -33,6 +33,8 @@ class Reader:
         self._read_at = float("-inf")
         self._inactive: set[str] = set()
         self._identifiers: dict[str, object] = {}
+        self.newest: dict[object, str] = {}
+        """The id of each provider's newest integration, as last read; empty before that."""
         self.has_v2: bool | None = None
         """Whether the server has the uncached read; None before the first one."""
 
@@ -80,7 +82,10 @@ class Reader:
         """Read the active integrations; raise where they cannot be read."""
         request = self._pipeline.build(_endpoints.LIST_INTEGRATIONS, AS_CLIENT)
         listed = (await self._pipeline.send(request, options)).document
+        listed = [one for one in listed if one.get("_id")]  # a channel is found by it
         self._integrations = sorted(listed, key=_age_of)
+        active = [one for one in self._integrations if one.get("active", True)]
+        self.newest = {one.get("providerId"): id_of(one) for one in active}
         self._read_at = self._pipeline.clock.monotonic()
         self._identifiers |= {id_of(one): one.get("identifier") for one in listed}
 
@@ -98,7 +103,7 @@ class Reader:
         newer than what is remembered: then they are read anew. None where the server refuses them
         and they are not `needed`.
         """
-        ids = {channel.integration_id for channel in channels}
+        ids = {channel.integration_id for channel in channels} - {""}
         known = self._inactive.union(map(id_of, self._integrations or ()))
         is_known = ids <= known if self._integrations is not None else not needed
         if not (self._is_remembered and is_known):

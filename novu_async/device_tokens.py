@@ -59,8 +59,9 @@ class DeviceTokensResult:
     - `appeared`: tokens of another writer that came in between and were left where they are.
     - `resent`: tokens that another writer had overwritten and that were sent again.
     - `integration_id`: the API's id of the integration; None where the subscriber has no channel.
-    - `duplicate_channels`: further elements for the same integration, left by earlier races;
-      `repair` merges them.
+    - `duplicate_channels`: elements that the API pushes to and writes to no more: further ones for
+      the same integration, left by earlier races, and those that `POST /v1/subscribers/bulk` made
+      without an integration, which count to the newest; `repair` merges them.
     - `requests`: how many requests it took; adds that travelled together share them, and all calls
       of a client share the list of integrations, which is not counted.
     """
@@ -165,7 +166,12 @@ class DeviceTokens:
         *,
         integration_identifier: str | None = None,
     ) -> DeviceTokensResult:
-        """Remove tokens from the channel; those it does not have count as removed already."""
+        """Remove tokens from the channel; those it does not have count as removed already.
+
+        So does every token where there is no channel; but an identifier that no active integration
+        has, and an unknown provider without one, raise IntegrationNotFoundError here and in the
+        other verbs, unless the list of integrations cannot be read.
+        """
         given = _check_tokens(tokens)
         target = _make_target(subscriber_id, provider_id, integration_identifier)
         return await self._rewrite(
@@ -228,10 +234,10 @@ class DeviceTokens:
         *,
         integration_identifier: str | None = None,
     ) -> DeviceTokensResult:
-        """Merge the duplicate channels that concurrent first writes have left; no token is lost.
+        """Merge the duplicate channels that concurrent first writes and bulk writes have left.
 
-        The API can only delete all channels of a provider, so those of its other integrations are
-        written again as well. Nothing is changed where there are no duplicates.
+        No token is lost. The API can only delete all channels of a provider, so those of its other
+        integrations are written again as well. Nothing is changed where there are no duplicates.
         """
         target = _make_target(subscriber_id, provider_id, integration_identifier)
         return await self._rewrite(target, "repaired", lambda stored: stored, leaving=())

@@ -591,7 +591,7 @@ async def test_an_integration_that_is_switched_off_meanwhile_stops_the_job(
     local: LocalNovu, tmp_path: Path
 ) -> None:
     """It has worked in this job, so its rows are not wrong: they wait for it."""
-    observer = AtAttempt({20: local.reset})
+    observer = AtAttempt({21: local.reset})  # the second one reads the integrations
     async with Novu(local.api_key, server_url=local.url, observer=observer) as novu:
         local.add_integration("fcm", identifier="fcm-eu")
         rows = [(f"a{i}", "fcm", "t", "fcm-eu") for i in range(100)]

@@ -11,7 +11,15 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from novu_async import BackoffStrategy, DeviceTokenLimitError, Novu, RetryConfig, ServerError
+from novu_async import (
+    BackoffStrategy,
+    DeviceTokenLimitError,
+    IntegrationNotFoundError,
+    Novu,
+    NovuError,
+    RetryConfig,
+    ServerError,
+)
 from novu_async.testing import LocalNovu
 
 pytestmark = pytest.mark.anyio
@@ -207,6 +215,165 @@ async def test_a_channel_that_an_answer_lacks_is_not_taken_for_an_empty_one() ->
         result = await novu.subscribers.device_tokens.remove("u", "fcm", "a")
     assert stored == [["a", "b", "c"], None, ["b", "c"]]
     assert (result.device_tokens, result.removed) == (("b", "c"), ("a",))
+
+
+@pytest.fixture
+async def written_in_bulk(local: LocalNovu) -> str:
+    """A subscriber whose channel has no integration, as `POST /v1/subscribers/bulk` leaves it."""
+    item = {"subscriberId": "u", "channels": [fcm(["a", "b"])]}
+    headers = {"Authorization": f"ApiKey {local.api_key}"}
+    async with ClientSession(headers=headers) as session:
+        url = f"{local.url}/v1/subscribers/bulk"
+        async with session.post(url, json={"subscribers": [item]}) as answer:
+            assert answer.status == 201
+    assert "_integrationId" not in local.subscribers["u"]["channels"][0]
+    return "u"
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "change", "left"),
+    [
+        ("add", ["c"], "stored", ["a", "b", "c"]),
+        ("remove", ["a"], "removed", ["b"]),
+        ("clear", [], "cleared", []),
+        ("rotate", ["a", "c"], "rotated", ["c", "b"]),
+        ("replace", [["d"]], "replaced", ["d"]),
+        ("repair", [], "repaired", ["a", "b"]),
+        ("list", [], "unchanged", ["a", "b"]),
+    ],
+)
+@pytest.mark.parametrize("identifier", [None, "fcm"])
+@pytest.mark.parametrize("confirm_after", [None, 0.001])
+async def test_a_channel_without_an_integration_is_seen_and_changed(
+    local: LocalNovu,
+    written_in_bulk: str,
+    verb: str,
+    arguments: list[object],
+    change: str,
+    left: list[str],
+    identifier: str | None,
+    confirm_after: float | None,
+) -> None:
+    """The API pushes to its tokens through the newest integration, so they are that one's."""
+    (main,) = [one["_id"] for one in local.integrations if one["identifier"] == "fcm"]
+    async with Novu(local.api_key, server_url=local.url, confirm_after=confirm_after) as novu:
+        call = partial(getattr(novu.subscribers.device_tokens, verb), written_in_bulk, "fcm")
+        result = await call(*arguments, integration_identifier=identifier)
+    assert (result.change, result.integration_id) == (change, main)
+    assert sorted(local.device_tokens("u", "fcm")) == sorted(left)
+    assert list(result.device_tokens) == left
+    strays = [c for c in local.subscribers["u"]["channels"] if "_integrationId" not in c]
+    assert result.duplicate_channels == len(strays) == (verb in ("add", "list"))
+
+
+async def test_a_channel_without_an_integration_leaves_those_of_others_alone(
+    novu: Novu, local: LocalNovu
+) -> None:
+    """Its tokens are the newest integration's, and the older one's stay that one's."""
+    local.add_subscriber("u", channels=[fcm(["old"]), fcm(["a", "b"], _integrationId=None)])
+    new = local.add_integration("fcm", "new")
+    tokens = novu.subscribers.device_tokens
+    assert (await tokens.list("u", "fcm", integration_identifier="fcm")).device_tokens == ("old",)
+    assert (await tokens.list("u", "fcm")).device_tokens == ("a", "b")
+    result = await tokens.remove("u", "fcm", ["a", "old"])
+    assert (result.removed, result.integration_id) == (("a",), new)
+    assert local.device_tokens("u", "fcm", "fcm") == ["old"]
+    assert local.device_tokens("u", "fcm", "new") == ["b"]
+    assert len(local.subscribers["u"]["channels"]) == 2
+
+
+async def test_a_channel_without_an_integration_of_a_server_of_2024() -> None:
+    """Where an append shows what is stored, it is found too."""
+    async with (
+        LocalNovu(era="2024") as local,
+        Novu(local.api_key, server_url=local.url) as novu,
+    ):
+        local.add_subscriber("u", channels=[fcm(["a", "b"], _integrationId=None)])
+        assert (await novu.subscribers.device_tokens.remove("u", "fcm", "a")).removed == ("a",)
+        assert local.device_tokens("u", "fcm") == ["b"]
+
+
+async def test_where_no_integration_is_active_a_channel_without_one_is_only_read() -> None:
+    """It could not be written again after the only request that removes it."""
+    async with (
+        LocalNovu(integrations=["apns"]) as local,
+        Novu(local.api_key, server_url=local.url) as novu,
+    ):
+        local.add_subscriber("u", channels=[fcm(["a"], _integrationId=None)])
+        tokens = novu.subscribers.device_tokens
+        result = await tokens.list("u", "fcm")
+        assert (result.device_tokens, result.integration_id) == (("a",), None)
+        for call in (tokens.remove("u", "fcm", "a"), tokens.clear("u", "fcm")):
+            with pytest.raises(NovuError, match=r"no active fcm integration; nothing was changed"):
+                await call
+        assert local.device_tokens("u", "fcm") == ["a"]
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_token_in_another_integrations_channel_is_not_told_as_stored(
+    local: LocalNovu, known: bool
+) -> None:
+    """A lost write leaves an answer that shows the token, but not where it was to go."""
+    local.add_subscriber("u", channels=[fcm(["t"])])
+    new = local.add_integration("fcm", "new")
+    local.faults.next(overwritten=True, method="PATCH")
+    async with Novu(local.api_key, server_url=local.url) as novu:
+        tokens = novu.subscribers.device_tokens
+        if known:
+            await tokens.list("u", "fcm")
+        identifier = None if known else "new"
+        result = await tokens.add("u", "fcm", "t", integration_identifier=identifier)
+    assert (result.integration_id, result.resent) == (new, ("t",))
+    assert local.device_tokens("u", "fcm", "new") == ["t"]
+
+
+async def test_an_identifier_costs_one_list_of_integrations(novu: Novu, local: LocalNovu) -> None:
+    """What an integration is called does not change."""
+    for number in range(3):
+        add = novu.subscribers.device_tokens.add
+        await add(f"u{number}", "fcm", "t", integration_identifier="fcm")
+    assert [request.method for request in local.requests].count("GET") == 1
+
+
+@pytest.mark.parametrize(
+    ("provider_id", "identifier", "message"),
+    [
+        ("fmc", None, "no active fmc integration .did you mean 'fcm'"),
+        ("fcm", "fcm-mian", "no active fcm integration 'fcm-mian'"),
+        ("fmc", "fcm", "no active fmc integration 'fcm' .did you mean 'fcm'"),
+    ],
+)
+async def test_what_is_mistyped_is_not_told_as_done(
+    novu: Novu, local: LocalNovu, provider_id: str, identifier: str | None, message: str
+) -> None:
+    """A token that was to be removed would get pushes for ever."""
+    await novu.subscribers.device_tokens.add("u", "apns", "t")
+    for verb, arguments in (("remove", ["t"]), ("clear", []), ("list", []), ("repair", [])):
+        call = partial(getattr(novu.subscribers.device_tokens, verb), "u", provider_id)
+        with pytest.raises(IntegrationNotFoundError, match=message):
+            await call(*arguments, integration_identifier=identifier)
+    assert {request.method for request in local.requests[1:]} == {"GET"}
+
+
+async def test_what_may_be_right_is_unchanged_where_there_is_no_channel(
+    novu: Novu, local: LocalNovu
+) -> None:
+    """A provider that this version does not know, and one that has no integration any more."""
+    local.add_integration("brand-new", "mine")
+    remove = novu.subscribers.device_tokens.remove
+    assert (await remove("u", "brand-new", "t")).change == "unchanged"
+    assert (await remove("u", "fcm", "t", integration_identifier="fcm")).change == "unchanged"
+    local.faults.next("error_500", method="GET", after=1)
+    async with Novu(local.api_key, server_url=local.url, retries=None) as other:
+        result = await other.subscribers.device_tokens.remove("u", "fmc", "t")
+    assert result.change == "unchanged"  # the list cannot be read
+    async with (
+        LocalNovu(integrations=["apns"]) as bare,
+        Novu(bare.api_key, server_url=bare.url) as novu,
+    ):
+        remove = novu.subscribers.device_tokens.remove
+        assert (await remove("u", "fcm", "t")).change == "unchanged"
+        assert len(bare.requests) == 1
 
 
 @pytest.fixture
