@@ -196,11 +196,10 @@ class ChannelAccess:
         channels = [c for c in self.channels if c is not chosen] + [chosen]
         contents = {c.integration_id: list(c.device_tokens) for c in channels}
         contents[chosen.integration_id] = tokens
-        identifiers = {c.integration_id: self._identifier_of(c) for c in channels}
         result, unsaved = NO_CHANNEL, list[str]()
         cause: NovuError | None = None
-        # a rehearsal on the first element: what the server refuses, it refuses before the delete
-        await self._write(_endpoints.UPDATE, tokens, identifiers[chosen.integration_id])
+        for channel in channels:
+            await self._rehearse(channel, contents[channel.integration_id])
         try:
             await self._delete_provider()
         except NovuError as error:
@@ -208,8 +207,7 @@ class ChannelAccess:
                 raise
             self.pass_over(error)  # it may have happened all the same: everything is written again
         for channel in channels:
-            content = contents[channel.integration_id]
-            identifier = identifiers[channel.integration_id]
+            content, identifier = contents[channel.integration_id], self._identifier_of(channel)
             try:
                 # an append keeps what another process has added since the delete
                 reply = await self._write(_endpoints.APPEND, content, identifier, channel.others)
@@ -225,6 +223,22 @@ class ChannelAccess:
                 requests=self.requests,
             ) from cause
         return result
+
+    async def _rehearse(self, channel: Channel, tokens: list[str]) -> None:
+        """Write a channel before the delete, so that what the server refuses is refused now.
+
+        The order is another one: the API does not check what changes nothing.
+        """
+        turned = [*tokens[1:], *tokens[:1]]
+        try:
+            identifier = self._identifier_of(channel)
+            await self._write(_endpoints.UPDATE, turned, identifier, channel.others)
+        except NovuError as error:
+            error.add_note(
+                f"the channel of integration {channel.integration_id} could not be written again: "
+                "nothing was deleted, and the duplicates are still there"
+            )
+            raise
 
     async def _delete_provider(self) -> None:
         await self._send(

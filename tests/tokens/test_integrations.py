@@ -12,9 +12,11 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from novu_async import (
+    APIError,
     BackoffStrategy,
     DeviceTokenLimitError,
     IntegrationNotFoundError,
+    InvalidRequestError,
     Novu,
     NovuError,
     RetryConfig,
@@ -25,9 +27,16 @@ from novu_async.testing import LocalNovu
 pytestmark = pytest.mark.anyio
 
 
-def fcm(tokens: list[str], **more: Any) -> dict[str, Any]:
+MANY = [f"t{i:03}" for i in range(110)]
+LARGE = [f"{i:02}" + "x" * 2_000 for i in range(60)]
+
+
+def fcm(tokens: list[str], webhook_url: str | None = None, **more: Any) -> dict[str, Any]:
     """A channel of fcm with these tokens, for LocalNovu to store."""
-    return {"providerId": "fcm", "credentials": {"deviceTokens": tokens}, **more}
+    credentials: dict[str, Any] = {"deviceTokens": tokens}
+    if webhook_url is not None:
+        credentials["webhookUrl"] = webhook_url
+    return {"providerId": "fcm", "credentials": credentials, **more}
 
 
 @pytest.fixture
@@ -456,6 +465,57 @@ async def test_duplicates_that_are_too_many_for_one_channel_stay_as_they_are(
         await novu.subscribers.device_tokens.remove("u", "fcm", "t000")
     assert local.device_tokens("u", "fcm") == tokens
     assert "DELETE" not in [request.method for request in local.requests]
+
+
+@pytest.mark.parametrize(
+    ("elements", "error"),
+    [
+        # of another integration, over the limit of 100, which is younger than the channel
+        ([fcm(MANY, _integrationId="older"), fcm(["a"]), fcm(["b"])], DeviceTokenLimitError),
+        # over it already, so that writing it as it is changes nothing and is not refused
+        ([fcm(MANY), fcm(MANY[:1])], DeviceTokenLimitError),
+        # of another integration, and too large for one request
+        ([fcm(LARGE, _integrationId="older"), fcm(["a"]), fcm(["b"])], InvalidRequestError),
+        # too large for one request with a credential that the second element has
+        ([fcm(["a"]), fcm(["b"], webhook_url="h" * 102_400)], InvalidRequestError),
+    ],
+    ids=["many of another", "many already", "large of another", "large together"],
+)
+async def test_a_repair_deletes_nothing_that_cannot_be_written_again(
+    novu: Novu, local: LocalNovu, elements: list[dict[str, Any]], error: type[NovuError]
+) -> None:
+    """After the delete the server refuses what it keeps when it is left alone."""
+    older = local.add_integration("fcm", "older")
+    local.add_integration("fcm", "newer")
+    named = [{**e, "_integrationId": older} if "_integrationId" in e else e for e in elements]
+    local.add_subscriber("u", channels=named)
+    before = set(local.device_tokens("u", "fcm"))
+    with pytest.raises(error) as caught:
+        await novu.subscribers.device_tokens.repair("u", "fcm")
+    assert any("nothing was deleted" in note for note in caught.value.__notes__)
+    assert set(local.device_tokens("u", "fcm")) == before
+    assert "DELETE" not in [request.method for request in local.requests]
+
+
+async def test_a_delete_that_is_refused_ends_a_repair(novu: Novu, local: LocalNovu) -> None:
+    """Both elements are still there, and none is written to any more."""
+    local.add_subscriber("u", channels=[fcm(["a"]), fcm(["b"])])
+    local.faults.next("redirect", method="DELETE")
+    with pytest.raises(APIError, match="redirects"):
+        await novu.subscribers.device_tokens.repair("u", "fcm")
+    assert local.requests[-1].method == "DELETE"
+    assert len(local.subscribers["u"]["channels"]) == 2
+
+
+async def test_a_repair_keeps_the_order_of_every_channel(novu: Novu, local: LocalNovu) -> None:
+    """Whatever it tries before it deletes."""
+    local.add_subscriber("u", channels=[fcm(["x", "y", "z"])])
+    older = local.subscribers["u"]["channels"]
+    local.add_integration("fcm", "newer")
+    local.add_subscriber("u", channels=[*older, fcm(["a", "b"]), fcm(["c"])])
+    result = await novu.subscribers.device_tokens.repair("u", "fcm")
+    assert result.device_tokens == ("a", "b", "c")
+    assert local.device_tokens("u", "fcm") == ["x", "y", "z", "a", "b", "c"]
 
 
 async def test_a_repair_keeps_the_credentials_of_every_element(
