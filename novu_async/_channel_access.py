@@ -127,14 +127,14 @@ class ChannelAccess:
         """Read the channel as it is stored, on every server.
 
         Where reads come from a cache, the channel is shown by an append of one token that it has
-        already, preferably none of those that are `leaving`. A channel that the cache does not show
-        is taken as missing.
+        already, preferably one of those that are `leaving`: a stale cache may have one that is
+        stored no more. A channel that the cache does not show is taken as missing.
         """
         cached = await self.read()
         if self.reader.has_v2 or not cached.device_tokens:
             return cached
-        staying = [token for token in cached.device_tokens if token not in leaving]
-        probe = (staying or cached.device_tokens)[0]
+        going = [token for token in cached.device_tokens if token in leaving]
+        probe = (going or cached.device_tokens)[0]
         reply = await self._write(_endpoints.APPEND, [probe], self._identifier_of(cached))
         return await self._find(reply, cached.integration_id)
 

@@ -91,6 +91,9 @@ class DeviceTokens:
     identifier it is that of the provider's newest active integration, as the API chooses, and the
     result's `integration_id` says which one that was. `tokens` are one text or several.
 
+    Servers before 2025 read from a cache. Where that is stale, a verb may take a channel for empty,
+    and may bring back a token that another process has removed.
+
     A write of another process that overlaps one of these may undo it after its answer. Where
     several processes write to one subscriber at the same moment, give the client `confirm_after`:
     the verbs then look again after so many seconds, and repair what they find.

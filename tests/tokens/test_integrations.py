@@ -451,6 +451,20 @@ async def test_a_server_of_2024_is_not_given_tokens_to_remove() -> None:
         assert local.device_tokens("v", "fcm") == long[800:]
 
 
+async def test_a_stale_read_of_2024_brings_back_no_token() -> None:
+    """The token that shows what is stored is one that leaves anyway."""
+    async with (
+        LocalNovu(era="2024") as local,
+        Novu(local.api_key, server_url=local.url) as novu,
+    ):
+        local.add_subscriber("u", channels=[fcm(["a", "b", "c"])])
+        await novu.subscribers.retrieve("u")  # fills the cache
+        local.add_subscriber("u", channels=[fcm(["b", "c"])])
+        result = await novu.subscribers.device_tokens.remove("u", "fcm", "b")
+        assert (result.removed, result.device_tokens) == (("b",), ("c",))
+        assert local.device_tokens("u", "fcm") == ["c"]
+
+
 async def test_duplicates_that_are_too_many_for_one_channel_stay_as_they_are(
     novu: Novu, local: LocalNovu
 ) -> None:
