@@ -6,14 +6,13 @@ has queued up behind, so the order of calls is kept.
 """
 
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from attrs import define, field
 
 from novu_async._ordering import Ordering, Turn
-from novu_async.errors import NovuError
+from novu_async.errors import NovuError, own_copy
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -56,15 +55,6 @@ class Batch(Generic[R]):
                 # others than ours may not be made for copying
                 own = own_copy(error) if isinstance(error, NovuError) else error
                 member.done.set_exception(own)
-
-
-def own_copy(error: NovuError) -> NovuError:
-    """Return an error for one of many: one instance would collect the tracebacks of all."""
-    own = copy.copy(error)
-    own.__cause__ = error.__cause__
-    if hasattr(error, "__notes__"):
-        own.__notes__ = list(error.__notes__)
-    return own
 
 
 def find_open(ordering: Ordering, line: Hashable, target: Hashable) -> Turn | None:

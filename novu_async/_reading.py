@@ -1,5 +1,6 @@
 """Reads of subscribers and integrations, from servers of any age."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from novu_async.errors import (
     RateLimitError,
     ServerError,
     UnreadableReplyError,
+    own_copy,
 )
 
 _REMEMBERED_SECONDS = 60.0
@@ -31,6 +33,7 @@ class Reader:
         self._pipeline = pipeline
         self._integrations: list[dict[str, Any]] | None = None
         self._read_at = float("-inf")
+        self._under_way: dict[Options, asyncio.Task[BaseException | None]] = {}
         self._inactive: set[str] = set()
         self._identifiers: dict[str, object] = {}
         self.newest: dict[object, str] = {}
@@ -63,7 +66,7 @@ class Reader:
         """
         if fresh or not self._is_remembered:
             try:
-                await self.refresh(_ONCE)
+                await self.refresh(_ONCE, joins=not fresh)
             except NovuError as error:
                 self._forget(error)
         return self._integrations
@@ -78,8 +81,40 @@ class Reader:
         now = self._pipeline.clock.monotonic()
         self._read_at = now if _is_refusal(error) else float("-inf")
 
-    async def refresh(self, options: Options = AS_CLIENT) -> None:
-        """Read the active integrations; raise where they cannot be read."""
+    async def refresh(self, options: Options = AS_CLIENT, *, joins: bool = False) -> bool:
+        """Read the active integrations; raise where they cannot be read.
+
+        One that `joins` makes do with a read that others have begun; False where it did, for that
+        may lack what is newer.
+        """
+        task = self._under_way.get(options) if joins else None
+        is_own = task is None
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._refresh(options))
+            self._under_way[options] = task
+            self._pipeline.keep(task)
+        try:
+            error = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                self._pipeline.check_usable()  # raises ClientClosedError
+            raise
+        if error is not None:
+            raise own_copy(error) if isinstance(error, NovuError) else error
+        return is_own
+
+    async def _refresh(self, options: Options) -> BaseException | None:
+        """Return what went wrong: it belongs to those who wait, not to this task."""
+        try:
+            await self._read_integrations(options)
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            return error
+        finally:
+            if self._under_way.get(options) is asyncio.current_task():
+                del self._under_way[options]
+        return None
+
+    async def _read_integrations(self, options: Options) -> None:
         request = self._pipeline.build(_endpoints.LIST_INTEGRATIONS, AS_CLIENT)
         listed = (await self._pipeline.send(request, options)).document
         listed = [one for one in listed if one.get("_id")]  # a channel is found by it
@@ -103,17 +138,18 @@ class Reader:
         newer than what is remembered: then they are read anew. None where the server refuses them
         and they are not `needed`.
         """
-        ids = {channel.integration_id for channel in channels} - {""}
-        known = self._inactive.union(map(id_of, self._integrations or ()))
-        is_known = ids <= known if self._integrations is not None else not needed
-        if not (self._is_remembered and is_known):
-            try:
+        ids = {channel.integration_id for channel in channels}
+        try:
+            is_new = not self._is_remembered and await self.refresh(joins=True)
+            known = self._inactive.union(map(id_of, self._integrations or ()))
+            is_known = ids <= known if self._integrations is not None else not needed
+            if not (is_new or is_known):
                 await self.refresh()
-            except NovuError as error:
-                if needed or not _is_refusal(error):
-                    raise
-                self._forget(error)
-            self._inactive |= ids.difference(map(id_of, self._integrations or ()))
+        except NovuError as error:
+            if needed or not _is_refusal(error):
+                raise
+            self._forget(error)
+        self._inactive |= ids.difference(map(id_of, self._integrations or ()))
         return self._integrations
 
     async def integration_id(

@@ -31,6 +31,7 @@ from novu_async.errors import (
     PayloadTooLargeError,
     SubscriberNotFoundError,
     ValidationErrorDto,
+    own_copy,
 )
 
 __all__ = ["DeviceTokens", "DeviceTokensResult"]
@@ -404,7 +405,7 @@ def _share(stored: _Stored, own: Tokens) -> DeviceTokensResult:
     if not missing:
         return result
     if failure is not None and len(missing) == len(own):
-        raise _group_commit.own_copy(failure)
+        raise own_copy(failure)
     why = "another writer kept overwriting the channel" if failure is None else failure.message
     raise DeviceTokensNotStoredError(
         f"{len(missing)} of {len(own)} device tokens are not stored after {result.requests} "

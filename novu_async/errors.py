@@ -31,6 +31,7 @@ All of them can be pickled and copied. None of them holds the API key, and no te
 them holds a device token or a webhook URL: those are replaced by fingerprints.
 """
 
+import copy
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -355,6 +356,15 @@ class BulkError(NovuError):
     def __init__(self, message: str = "", report: Any = None) -> None:
         super().__init__(message)
         self.report = report
+
+
+def own_copy(error: NovuError) -> NovuError:
+    """Return an error for one of many: one instance would collect the tracebacks of all."""
+    own = copy.copy(error)
+    own.__cause__ = error.__cause__
+    if hasattr(error, "__notes__"):
+        own.__notes__ = list(error.__notes__)
+    return own
 
 
 def _as_int(value: object) -> int | None:

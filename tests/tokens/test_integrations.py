@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from novu_async import (
     APIError,
     BackoffStrategy,
+    ClientClosedError,
     DeviceTokenLimitError,
     IntegrationNotFoundError,
     InvalidRequestError,
@@ -22,7 +23,7 @@ from novu_async import (
     RetryConfig,
     ServerError,
 )
-from novu_async.testing import LocalNovu
+from novu_async.testing import FaultKind, LocalNovu
 
 pytestmark = pytest.mark.anyio
 
@@ -77,11 +78,18 @@ async def test_an_add_goes_where_the_api_puts_it(novu: Novu, local: LocalNovu, m
 
 
 @pytest.mark.parametrize("fault", ["error_500", "html_error", "truncated_json"])
+@pytest.mark.parametrize("is_older", [False, True])
 async def test_an_add_does_not_fail_for_a_list_that_cannot_be_read(
-    novu: Novu, local: LocalNovu, moved: str, fault: str
+    novu: Novu, local: LocalNovu, moved: str, fault: FaultKind, is_older: bool
 ) -> None:
-    """The write has succeeded; the list of integrations only helps to tell channels apart."""
-    local.faults.next(fault, method="GET", times=4)  # type: ignore[arg-type]
+    """The write has succeeded; the list of integrations only helps to tell channels apart.
+
+    One that was read before, and has not the integration, does not mean that it was lost.
+    """
+    if is_older:
+        await novu.subscribers.device_tokens.list("u", "fcm")
+        local.add_integration("fcm", "newest")
+    local.faults.next(fault, method="GET", times=4)
     result = await novu.subscribers.device_tokens.add("u", "fcm", "c")
     assert "c" in result.device_tokens
     assert result.resent == ()
@@ -143,6 +151,130 @@ async def test_a_channel_of_an_integration_newer_than_the_list_is_found(
     result = await tokens.remove("u", "fcm", "c")
     assert (result.change, result.integration_id) == ("removed", newest)
     assert local.device_tokens("u", "fcm", "newest") == []
+
+
+@pytest.fixture
+async def nine(local: LocalNovu) -> list[str]:
+    """Nine subscribers, each with channels of two integrations; their ids."""
+    local.add_subscriber("u", channels=[fcm(["a"])])
+    old = local.subscribers["u"]["channels"]
+    local.add_integration("fcm", "new")
+    names = [f"u{number}" for number in range(9)]
+    for name in names:
+        local.add_subscriber(name, channels=[*old, fcm(["b"])])
+    return names
+
+
+def count_lists(local: LocalNovu) -> int:
+    """Count the requests for the list of integrations."""
+    return [request.path for request in local.requests].count("/v1/integrations/active")
+
+
+async def test_verbs_that_need_the_integrations_ask_for_them_once(
+    novu: Novu, local: LocalNovu, nine: list[str]
+) -> None:
+    """Those that come while the list is being read share it."""
+    tokens = novu.subscribers.device_tokens
+    results = await asyncio.gather(*(tokens.list(name, "fcm") for name in nine))
+    assert [result.device_tokens for result in results] == [("b",)] * 9
+    assert count_lists(local) == 1
+    async with Novu(local.api_key, server_url=local.url) as other:
+        add = other.subscribers.device_tokens.add
+        await asyncio.gather(
+            *(add(name, "fcm", "c", integration_identifier="new") for name in nine)
+        )
+    assert count_lists(local) == 2
+
+
+async def test_a_list_that_is_shared_fails_each_by_itself(
+    novu: Novu, local: LocalNovu, nine: list[str]
+) -> None:
+    """Every verb has an error of its own, which counts its own requests."""
+    local.faults.next("error_500", method="GET", after=9, times=9)
+    list_tokens = novu.subscribers.device_tokens.list
+    calls = (list_tokens(name, "fcm") for name in nine)
+    errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(error, ServerError) for error in errors)
+    assert len({id(error) for error in errors}) == 9
+    assert {error.attempts for error in errors if isinstance(error, ServerError)} == {2}
+    assert count_lists(local) == 1
+
+
+@pytest.mark.parametrize("ends", ["the first verb", "the client"])
+async def test_a_list_that_is_shared_outlives_who_asked_for_it(
+    local: LocalNovu, nine: list[str], ends: str
+) -> None:
+    """Not so where the client is closed: then the verbs learn that."""
+    async with Novu(local.api_key, server_url=local.url) as novu:
+        list_tokens = novu.subscribers.device_tokens.list
+        fault: FaultKind = "stall" if ends == "the client" else "slow_reply"
+        local.faults.next(fault, method="GET", after=1)
+        first = asyncio.create_task(list_tokens(nine[0], "fcm"))
+        while not count_lists(local):
+            await asyncio.sleep(0)
+        second = asyncio.create_task(list_tokens(nine[1], "fcm"))
+        while len(local.requests) < 3 or local.requests[2].status is None:
+            await asyncio.sleep(0)
+        if ends == "the client":
+            await novu.aclose()
+            for task in (first, second):
+                with pytest.raises(ClientClosedError):
+                    await task
+        else:
+            first.cancel()
+            assert (await second).device_tokens == ("b",)
+        assert count_lists(local) == 1
+
+
+async def test_a_list_that_is_under_way_hides_no_newer_integration(local: LocalNovu) -> None:
+    """Who joins it asks anew where it lacks an integration that a channel has."""
+    async with Novu(local.api_key, server_url=local.url) as novu:
+        local.add_subscriber("u", channels=[fcm(["a"]), fcm(["x"], _integrationId="x")])
+        local.faults.next("slow_reply", method="GET", after=1)
+        first = asyncio.create_task(novu.subscribers.device_tokens.list("u", "fcm"))
+        while not count_lists(local):
+            await asyncio.sleep(0)
+        new = local.add_integration("fcm", "new")
+        local.add_subscriber("v", channels=[*local.subscribers["u"]["channels"], fcm(["n"])])
+        result = await novu.subscribers.device_tokens.remove("v", "fcm", "n")
+        assert (result.integration_id, result.removed) == (new, ("n",))
+        await first
+
+
+async def test_what_is_known_of_the_integrations_is_not_asked_again(
+    novu: Novu, local: LocalNovu
+) -> None:
+    """Nor for a channel whose integration is not active."""
+    local.add_subscriber("u", channels=[fcm(["a"]), fcm(["x"], _integrationId="switched off")])
+    for _ in range(3):
+        assert (await novu.subscribers.device_tokens.list("u", "fcm")).device_tokens == ("a",)
+    assert count_lists(local) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "lists"), [("redirect", 1), ("error_500", 3)], ids=["refused", "failed"]
+)
+async def test_a_list_that_is_refused_is_not_asked_for_at_once(
+    novu: Novu, local: LocalNovu, fault: FaultKind, lists: int
+) -> None:
+    """A key that may not read it would cost every verb a request; a failure passes."""
+    local.faults.next(fault, method="GET", times=9)
+    await novu.subscribers.device_tokens.add("u", "fcm", "a")
+    local.add_integration("fcm", "new")
+    for number in range(3):
+        await novu.subscribers.device_tokens.add("u", "fcm", f"{number}")
+    assert count_lists(local) == lists
+
+
+async def test_an_add_does_not_wait_for_retries_of_the_list(local: LocalNovu) -> None:
+    """It is stored, whatever becomes of the list."""
+    retries = RetryConfig("backoff", BackoffStrategy(1, 1, 1, 60_000))
+    async with Novu(local.api_key, server_url=local.url, retries=retries) as novu:
+        await novu.subscribers.device_tokens.add("u", "fcm", "a")
+        local.add_integration("fcm", "new")
+        local.faults.next("error_500", method="GET", times=9)
+        await novu.subscribers.device_tokens.add("u", "fcm", "b")
+    assert count_lists(local) == 1
 
 
 async def test_a_third_integration_is_noticed_at_once(novu: Novu, local: LocalNovu) -> None:
