@@ -110,10 +110,15 @@ async def novu(slow: SlowServer) -> AsyncIterator[Novu]:
 
 
 @pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("is_seldom_cancelled", [False, True])
 async def test_the_next_write_waits_for_one_that_may_still_land(
-    novu: Novu, slow: SlowServer, sign: Sign
+    novu: Novu, slow: SlowServer, sign: Sign, is_seldom_cancelled: bool
 ) -> None:
-    """Whatever the first one met: what is acknowledged after it is stored in the end."""
+    """Whatever the first one met: what is acknowledged after it is stored in the end.
+
+    In blocking code too, whose calls send in their own tasks.
+    """
+    novu._pipeline.is_seldom_cancelled = is_seldom_cancelled
     slow.slow, slow.sign = {1}, sign
     add = novu.subscribers.device_tokens.add
     await asyncio.gather(add("u", "fcm", "first"), add("u", "fcm", "second"))

@@ -116,6 +116,17 @@ async def test_one_add_that_is_refused_does_not_fail_the_others(
     assert local.device_tokens("u", "fcm") == ["first", "second", "third"]
 
 
+async def test_an_add_that_waited_alone_is_refused_once(novu: Novu, local: LocalNovu) -> None:
+    """Nobody else's tokens can have failed it, so it is not sent again by itself."""
+    add = novu.subscribers.device_tokens.add
+    first, second = await asyncio.gather(
+        add("u", "fcm", "first"), add("u", "fcm", make_tokens(101)), return_exceptions=True
+    )
+    assert not isinstance(first, BaseException)
+    assert isinstance(second, DeviceTokenLimitError)
+    assert len(local.requests) == 2
+
+
 async def test_a_failure_half_way_names_to_each_member_its_own_tokens(local: LocalNovu) -> None:
     """Those whose tokens are stored hear of success; the others' errors name theirs, and why."""
     long = [f"{i:02}" + "x" * 5_000 for i in range(40)]

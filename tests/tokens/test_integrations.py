@@ -423,6 +423,16 @@ async def test_a_channel_without_an_integration_leaves_those_of_others_alone(
     assert len(local.subscribers["u"]["channels"]) == 2
 
 
+async def test_a_token_that_is_in_a_channel_without_an_integration_only(
+    novu: Novu, local: LocalNovu, written_in_bulk: str
+) -> None:
+    """Where its write was lost it gets pushes all the same, of the newest integration."""
+    local.faults.next(overwritten=True, method="PATCH")
+    result = await novu.subscribers.device_tokens.add(written_in_bulk, "fcm", "a")
+    (main,) = [one["_id"] for one in local.integrations if one["identifier"] == "fcm"]
+    assert (result.integration_id, result.duplicate_channels) == (main, 1)
+
+
 async def test_a_channel_without_an_integration_of_a_server_of_2024() -> None:
     """Where an append shows what is stored, it is found too."""
     async with (
@@ -504,6 +514,9 @@ async def test_what_may_be_right_is_unchanged_where_there_is_no_channel(
     remove = novu.subscribers.device_tokens.remove
     assert (await remove("u", "brand-new", "t")).change == "unchanged"
     assert (await remove("u", "fcm", "t", integration_identifier="fcm")).change == "unchanged"
+    local.add_integration("fcm", "younger than the list")
+    result = await remove("u", "fcm", "t", integration_identifier="younger than the list")
+    assert result.change == "unchanged"
     local.faults.next("error_500", method="GET", after=1)
     async with Novu(local.api_key, server_url=local.url, retries=None) as other:
         result = await other.subscribers.device_tokens.remove("u", "fmc", "t")

@@ -1,11 +1,14 @@
 """What each verb of device_tokens does, seen at the server's state."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from attrs import evolve
 
 from novu_async import (
+    AttemptInfo,
     CallError,
     DeviceTokenLimitError,
     DeviceTokensNotStoredError,
@@ -13,6 +16,7 @@ from novu_async import (
     InvalidRequestError,
     Novu,
     NovuError,
+    Observer,
     ServerError,
     SubscriberNotFoundError,
 )
@@ -147,6 +151,22 @@ async def test_replace_says_what_it_took_away(novu: Novu, local: LocalNovu) -> N
     assert (result.change, result.removed) == ("replaced", ("b",))
     again = await novu.subscribers.device_tokens.replace("u", "fcm", ["c", "a"])
     assert (again.change, again.requests) == ("unchanged", 1)
+
+
+async def test_replace_of_a_missing_channel_erases_nothing(local: LocalNovu) -> None:
+    """Another writer who makes the channel just after it was not found keeps its tokens."""
+
+    class OtherWriter(Observer):
+        @contextmanager
+        def attempt(self, attempt: AttemptInfo) -> Iterator[None]:
+            if attempt.call.method != "GET":
+                put_channels(local, "u", ["other"])
+            yield
+
+    async with Novu(local.api_key, server_url=local.url, observer=OtherWriter()) as novu:
+        result = await novu.subscribers.device_tokens.replace("u", "fcm", ["a"])
+    assert local.device_tokens("u", "fcm") == ["other", "a"]
+    assert result.appeared == ("other",)
 
 
 @pytest.mark.parametrize(
