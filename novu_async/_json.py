@@ -38,8 +38,12 @@ else:
         return orjson.dumps(value)
 
 
-def parse(body: bytes | str, loaders: Sequence[Any] = _loaders) -> Any:
-    """Decode JSON; None where the text is none, whatever the reason."""
+def is_json(body: bytes | str) -> bool:
+    """Tell whether a text is JSON, and says more than null."""
+    return _parse(body, _loaders) is not None
+
+
+def _parse(body: bytes | str, loaders: Sequence[Any]) -> Any:
     for loads in loaders:
         try:
             return loads(body)
@@ -49,11 +53,11 @@ def parse(body: bytes | str, loaders: Sequence[Any] = _loaders) -> Any:
 
 
 def parse_object(body: bytes | str, *, has_long_numbers: bool = False) -> dict[str, Any] | None:
-    """Decode a JSON object; None where the text is anything else.
+    """Decode a JSON object; None where the text is anything else, whatever the reason.
 
     - `has_long_numbers`: keep whole numbers over 64 bits, which orjson makes floats of.
     """
-    value = parse(body, (json.loads, *_loaders) if has_long_numbers else _loaders)
+    value = _parse(body, (json.loads, *_loaders) if has_long_numbers else _loaders)
     return value if isinstance(value, dict) else None
 
 
@@ -62,7 +66,7 @@ def document_of(body: bytes | str) -> Any:
 
     That is the `data` of its envelope, or the answer itself where a gateway or a mock sends none.
     """
-    answer = parse(body, _loaders)
+    answer = _parse(body, _loaders)
     if isinstance(answer, dict) and "subscriberId" not in answer:  # which has a `data` of its own
         return answer.get("data")
     return answer

@@ -119,7 +119,7 @@ def read_error(request: Request, reply: Reply, now: float) -> CallError | None:
         reply.document = _json.document_of(reply.body)
         if _is_answer(reply.document, request.endpoint):
             return None
-        if _json.parse(reply.body) is None:
+        if not _json.is_json(reply.body):
             return UnreadableReplyError("the answer is cut off", request=request.info)
     return _make_error(request, reply, now)
 

@@ -311,10 +311,11 @@ class DeviceTokens:
             wanted = make(before)
             # a cached read that shows nothing to clear may be wrong
             must_write = change == "cleared" and self._reader.has_v2 is False
+            must_merge = change == "repaired" and found.duplicates
+            if wanted == before and not (must_write or must_merge):
+                return _result(found, access)
             if found.duplicates:
                 after = await access.rebuild(found, wanted)
-            elif wanted == before and not must_write:
-                return _result(found, access)
             else:
                 after = await access.replace(found, wanted)
             known = unite(before, wanted)

@@ -137,8 +137,15 @@ class Api:
     def _make_call(self, request: RawRequest, route: Route, body: Any) -> Call:
         query = split_target(request.target)[1]
         parsed = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
-        parts = (self.store, self.era, self._hop, route.parameters, body, parsed)
-        return Call(*parts, self.has_v2_channels)
+        return Call(
+            self.store,
+            self.era,
+            self._hop,
+            route.parameters,
+            body,
+            parsed,
+            self.has_v2_channels,
+        )
 
     async def _hop(self) -> None:
         """Let other requests run, as they do while this one waits for the database.

@@ -407,6 +407,19 @@ async def test_a_channel_without_an_integration_is_seen_and_changed(
     assert result.duplicate_channels == len(strays) == (verb in ("add", "list"))
 
 
+async def test_what_changes_no_token_merges_no_channels(
+    novu: Novu, local: LocalNovu, written_in_bulk: str
+) -> None:
+    """Nothing is written, and nothing deleted meanwhile; the result says that there are some."""
+    local.add_subscriber("v", channels=[fcm(["a"]), fcm(["b"])])
+    tokens = novu.subscribers.device_tokens
+    for name in (written_in_bulk, "v"):
+        for call in (tokens.remove(name, "fcm", "x"), tokens.replace(name, "fcm", ["a", "b"])):
+            result = await call
+            assert (result.change, result.duplicate_channels) == ("unchanged", 1)
+    assert {request.method for request in local.requests[1:]} == {"GET"}
+
+
 async def test_a_channel_without_an_integration_leaves_those_of_others_alone(
     novu: Novu, local: LocalNovu
 ) -> None:
