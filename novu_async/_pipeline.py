@@ -19,7 +19,7 @@ from novu_async._pacing import Gate
 from novu_async._retry import RetryBudget, RetryConfig, is_retried, retry
 from novu_async._settings import Settings, is_plain_http, merge_headers
 from novu_async._shielding import finish
-from novu_async._transport import Transport
+from novu_async._transport import Transport, running_loop
 from novu_async._wire import Reply, Request
 from novu_async.errors import (
     APIConnectionError,
@@ -243,7 +243,7 @@ class Pipeline:
 
     async def aclose(self) -> None:
         """Cut off what is still under way and close the connections, also when cancelled."""
-        closing = asyncio.ensure_future(self._close())
+        closing = running_loop().create_task(self._close())
         await finish(closing)
         await closing
 

@@ -164,10 +164,7 @@ class Transport:
         """Raise where the client is closed, or not on the loop that it belongs to."""
         if self.closed:
             raise ClientClosedError("this client is closed; make a new Novu")
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise ConfigurationError(_no_loop()) from None
+        loop = running_loop()
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
@@ -376,6 +373,14 @@ def _without_headers(error: Exception) -> Exception | None:
     # these carry the headers of the request or of the answer, and with them the key
     quotes = isinstance(error, aiohttp.ClientResponseError) or _has_begun(error)
     return None if quotes else error
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop; raise with the way out where there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(_no_loop()) from None
 
 
 def _no_loop() -> str:

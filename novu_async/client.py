@@ -18,7 +18,7 @@ from novu_async._reading import Reader
 from novu_async._retry import RetryConfig
 from novu_async._secrets import refuse_copy
 from novu_async._settings import choose_key, make_settings
-from novu_async._transport import ClientSession, Transport
+from novu_async._transport import ClientSession, Transport, running_loop
 from novu_async.credentials import Credentials
 from novu_async.device_tokens import DeviceTokens
 from novu_async.errors import ConfigurationError
@@ -169,6 +169,7 @@ class Novu:
         await self._pipeline.aclose()
 
     async def __aenter__(self) -> Self:
+        running_loop()  # under trio the program is told at once
         return self
 
     async def __aexit__(

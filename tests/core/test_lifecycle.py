@@ -6,6 +6,7 @@ import gc
 import inspect
 import pickle
 import warnings
+from collections.abc import Awaitable, Callable
 from operator import attrgetter
 from typing import Any
 
@@ -107,10 +108,17 @@ def test_without_an_event_loop() -> None:
         call.send(None)
 
 
-def test_under_trio() -> None:
+async def use(novu: Novu) -> None:
+    """Send one append as a program does."""
+    async with novu:
+        await append(novu)
+
+
+@pytest.mark.parametrize("call", [append, use, Novu.aclose])
+def test_under_trio(call: Callable[[Novu], Awaitable[Any]]) -> None:
     """Under trio the error names the way out."""
     with pytest.raises(ConfigurationError, match=r"novu_sync through trio\.to_thread\.run_sync"):
-        trio.run(append, Novu(KEY))
+        trio.run(call, Novu(KEY))
 
 
 @pytest.mark.anyio
