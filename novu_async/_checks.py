@@ -65,28 +65,26 @@ def check_subscriber_id(value: object, argument: str = "subscriber_id") -> str:
     return text
 
 
-def check_new_subscriber_id(value: object, argument: str = "subscriber_id") -> str:
+def check_new_subscriber_id(value: object) -> str:
     """Return an id that a subscriber can be created with: the API leaves out white space around it,
     and would create another subscriber."""
-    text = check_subscriber_id(value, argument)
+    text = check_subscriber_id(value)
     if text != text.strip(_WHITE_SPACE):
         raise InvalidRequestError(
-            f"{argument} must not have white space around it where a subscriber is created",
-            argument,
+            "subscriber_id must not have white space around it where a subscriber is created",
+            "subscriber_id",
         )
     return text
 
 
-def check_provider_id(value: object, argument: str = "provider_id") -> str:
+def check_provider_id(value: object) -> str:
     """Return a provider id; ids that this version does not know are left to the server."""
-    return check_subscriber_id(value, argument)
+    return check_subscriber_id(value, "provider_id")
 
 
-def check_integration_identifier(
-    value: object, argument: str = "integration_identifier"
-) -> str | None:
+def check_integration_identifier(value: object) -> str | None:
     """Return the identifier of an integration, or None for the newest active one."""
-    return None if value is None else check_text(value, argument)
+    return None if value is None else check_text(value, "integration_identifier")
 
 
 def check_device_token(value: object, argument: str = "token") -> str:

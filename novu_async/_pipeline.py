@@ -107,10 +107,10 @@ class Pipeline:
         """Raise where the client is closed, or not on the loop that it belongs to."""
         self._transport.check_usable()
 
-    def turn(self, subscriber_id: str, options: Options = AS_CLIENT, label: Any = None) -> Turn:
+    def turn(self, subscriber_id: str, options: Options = AS_CLIENT) -> Turn:
         """Take the next place in the line of a subscriber."""
         self._transport.check_usable()
-        return self.ordering.turn(self.line_of(subscriber_id, options), label)
+        return self.ordering.turn(self.line_of(subscriber_id, options))
 
     def line_of(self, subscriber_id: str, options: Options = AS_CLIENT) -> tuple[str, str]:
         """Return what writes have in common that must not happen at the same time."""
