@@ -18,7 +18,7 @@ from novu_async._ordering import Ordering, Turn
 from novu_async._pacing import Gate
 from novu_async._retry import RetryBudget, RetryConfig, is_retried, retry
 from novu_async._settings import Settings, is_plain_http, merge_headers
-from novu_async._shielding import finish
+from novu_async._shielding import finish, is_callers_own
 from novu_async._transport import Transport, running_loop
 from novu_async._wire import Reply, Request
 from novu_async.errors import (
@@ -231,13 +231,10 @@ class Pipeline:
         self._transport.check_usable()
         sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
         self.keep(sleeping)
-        caller = asyncio.current_task()
-        before = caller and caller.cancelling()
         try:
             await sleeping
         except asyncio.CancelledError:
-            is_callers = caller and caller.cancelling() != before
-            if self._transport.closed and sleeping.cancelled() and not is_callers:
+            if not is_callers_own():
                 self._transport.check_usable()  # raises ClientClosedError
             raise
 

@@ -1,4 +1,4 @@
-"""Waiting that no cancellation ends."""
+"""Waiting that no cancellation ends, and whose cancellation it was."""
 
 import asyncio
 from typing import Any
@@ -24,3 +24,12 @@ async def finish(task: "asyncio.Future[Any]", timeout: float | None = None) -> N
             except asyncio.CancelledError:
                 continue
         raise
+
+
+def is_callers_own() -> bool:
+    """Tell whether a CancelledError that was caught is meant for the task that runs.
+
+    Otherwise only what it waited for was cancelled, as a client does that is closed.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -26,6 +26,7 @@ from yarl import URL
 
 from novu_async._retry import RetryConfig
 from novu_async._settings import Settings
+from novu_async._shielding import is_callers_own
 from novu_async._wire import Reply, Request
 from novu_async.errors import (
     APIConnectionError,
@@ -134,8 +135,7 @@ class Transport:
                 raise
             except asyncio.CancelledError:
                 # aiohttp cancels who waits for a connection of a session that is being closed
-                task = asyncio.current_task()
-                if session.closed and task is not None and not task.cancelling():
+                if session.closed and not is_callers_own():
                     self.check_usable()
                     raise ClientClosedError(_CLOSED_SESSION) from None
                 raise
