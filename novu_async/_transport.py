@@ -164,7 +164,7 @@ class Transport:
         """Raise where the client is closed, or not on the loop that it belongs to."""
         if self.closed:
             raise ClientClosedError("this client is closed; make a new Novu")
-        loop = running_loop()
+        loop = asyncio._get_running_loop() or running_loop()
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
