@@ -5,6 +5,7 @@ import copy
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from math import inf
 from typing import Any
 
 from attrs import define
@@ -211,6 +212,7 @@ class Pipeline:
                 monotonic=self.clock.monotonic,
                 sleep=self.pause,
                 budget=self._budget,
+                quiet_at=lambda: -inf if exchange.turn is None else exchange.turn.quiet_at,
                 on_retry=partial(self._will_retry, exchange),
             )
         except CallError as caught:

@@ -71,7 +71,9 @@ class BackoffStrategy:
 
     The n-th wait is random between zero and `initial_interval * exponent ** (n - 1)`, at most
     `max_interval`. With `jitter_ms` it is that interval itself plus up to `jitter_ms`. A
-    Retry-After of the server wins over both. A call gives up when the next wait would end more
+    Retry-After of the server wins over both. A write that the API may still be at work on, because
+    it was too slow (or its connection dropped), is not sent again for 5 seconds (1), lest the two
+    make a channel each. A call gives up when the next wait would end more
     than `max_elapsed_time` after it was first sent; what it waits before that, behind other writes
     for its subscriber and for the rate limit, does not count.
 
@@ -205,12 +207,14 @@ async def retry(
     monotonic: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
     budget: RetryBudget,
+    quiet_at: Callable[[], float],
     on_retry: Callable[[CallError, float], None],
 ) -> T:
     """Go on with a call whose first attempt failed.
 
     `attempt` is given its number, from 2 on; `started` is the monotonic time at which the call
-    was first sent. Raises the last error, with what was tried in its notes.
+    was first sent, `quiet_at` that until which the API may go on with an attempt. Raises the last
+    error, with what was tried in its notes.
     """
     from tenacity import AsyncRetrying, retry_if_exception  # most programs never come here
 
@@ -242,7 +246,8 @@ async def retry(
         return True
 
     def wait(state: "RetryCallState") -> float:
-        return make_wait(_error_of(state), state.attempt_number, config.backoff)
+        seconds = make_wait(_error_of(state), state.attempt_number, config.backoff)
+        return max(seconds, quiet_at() - monotonic())
 
     def note(state: "RetryCallState") -> None:
         error = _error_of(state)

@@ -7,10 +7,18 @@ import pytest
 from attrs import define
 from core_doubles import Call, ScriptedTransport, reply, script, settings
 
-from novu_async import Novu
+from novu_async import BackoffStrategy, Novu, RetryConfig
+from novu_async._endpoints import APPEND
+from novu_async._options import make_options
 from novu_async._pipeline import Pipeline
 from novu_async._wire import Reply, Request
-from novu_async.errors import ClientClosedError, RateLimitError, ServerError
+from novu_async.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ClientClosedError,
+    RateLimitError,
+    ServerError,
+)
 from novu_async.testing import LocalNovu
 from tests.pacing.virtual_time import VirtualClock, run
 
@@ -49,6 +57,14 @@ def in_virtual_time(*steps: Any) -> Call:
     """Make a call that meets these answers and errors; its waits are those of a virtual loop."""
     transport = ClosingTransport(list(steps))
     return Call(transport, Pipeline(settings(), cast("Any", transport), VirtualClock()))
+
+
+async def write(call: Call, retries: RetryConfig) -> None:
+    """Send one write at the subscriber's turn, as every verb does."""
+    options = make_options(retries=retries)
+    request = call.pipeline.build(APPEND, options, {}, subscriber_id="u1")
+    async with call.pipeline.turn("u1") as turn:
+        await call.pipeline.send(request, options, turn)
 
 
 @pytest.mark.parametrize("cancelled", [True, False])
@@ -96,3 +112,39 @@ async def test_a_verb_that_waits_to_confirm_ends_with_the_client(local: LocalNov
     await novu.aclose()
     with pytest.raises(ClientClosedError):
         await asyncio.wait_for(verb, 5)
+
+
+@pytest.mark.parametrize(
+    ("failure", "sent_at"),
+    [
+        (APITimeoutError("slow", may_have_applied=True), 5),
+        (reply(504), 5),
+        (APIConnectionError("dropped", may_have_applied=True), 1),
+        (APITimeoutError("no connection"), 0),
+        (reply(503), 0),
+    ],
+    ids=["too slow", "too slow for a gateway", "dropped", "not sent", "answered"],
+)
+def test_a_retry_waits_until_the_api_has_ended_the_write(failure: Any, sent_at: float) -> None:
+    """Two first writes at the same time would make two channels, of which an update reaches one."""
+
+    async def main() -> float:
+        call = in_virtual_time(failure, reply())
+        await write(call, RetryConfig("backoff", BackoffStrategy(0, 0, 1, 60_000)))
+        assert len(call.transport.sent) == 2
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == sent_at
+
+
+def test_a_retry_that_would_have_to_wait_too_long_is_not_made() -> None:
+    """The caller's own limit holds, and the error says that something may have been written."""
+
+    async def main() -> float:
+        call = in_virtual_time(APITimeoutError("slow", may_have_applied=True), reply())
+        with pytest.raises(APITimeoutError) as caught:
+            await write(call, RetryConfig("backoff", BackoffStrategy(0, 0, 1, 4_000)))
+        assert caught.value.may_have_applied
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == 0
