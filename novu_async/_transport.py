@@ -80,6 +80,28 @@ class _ApiRequest(aiohttp.ClientRequest):
         return super().send(conn)
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections in tasks of their own, so that closing a client can end them.
+
+    aiohttp has no public way to do so, and goes on connecting for a session that is closed.
+    """
+
+    def __init__(self, connecting: set[asyncio.Task[Any]], **options: Any) -> None:
+        super().__init__(**options)
+        self._connecting = connecting
+
+    async def _create_connection(self, *args: Any) -> Any:
+        task = asyncio.ensure_future(super()._create_connection(*args))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if task.done() and not task.cancelled() and task.exception() is None:
+                task.result().close()  # it was made just as its caller was cancelled
+            raise
+
+
 class Transport:
     """Sends requests over one aiohttp session, which it makes on the loop of the first request."""
 
@@ -95,6 +117,7 @@ class Transport:
         self._session_headers: Any = None
         self._foreign: dict[str, Any] = {}
         self._reading: set[aiohttp.ClientResponse] = set()
+        self._connecting: set[asyncio.Task[Any]] = set()
         self.closed = False
 
     async def send(self, request: Request, timeout: float, retries: RetryConfig | None) -> Reply:
@@ -134,7 +157,7 @@ class Transport:
                     raise ClientClosedError(_CLOSED_SESSION) from None
                 raise
             except asyncio.CancelledError:
-                # aiohttp cancels who waits for a connection of a session that is being closed
+                # who waits for a connection of a session is cancelled when that is closed
                 if session.closed and not is_callers_own():
                     self.check_usable()
                     raise ClientClosedError(_CLOSED_SESSION) from None
@@ -178,6 +201,8 @@ class Transport:
         self.closed = True
         for response in self._reading:  # closing its connection would not wake who reads it
             response.content.set_exception(aiohttp.ClientConnectionError("the client was closed"))
+        for task in self._connecting:
+            task.cancel()
         session, self._session = self._session, None
         if session is not None and session is not self._settings.session:
             await session.close()
@@ -216,7 +241,8 @@ class Transport:
         # a session's headers go to its proxy too, where they are none of the API's business
         self._session_headers = settings.headers if settings.proxy is None else None
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
+                self._connecting,
                 limit=settings.max_connections,
                 keepalive_timeout=_IDLE_SECONDS,
                 ssl=settings.ssl,

@@ -1,10 +1,12 @@
 """Where and how long a client works: loops, closing, and being forgotten."""
 
 import asyncio
+import contextlib
 import copy
 import gc
 import inspect
 import pickle
+import socket
 import warnings
 from collections.abc import Awaitable, Callable
 from operator import attrgetter
@@ -106,6 +108,11 @@ def test_without_an_event_loop() -> None:
     call = append(Novu(KEY))
     with pytest.raises(ConfigurationError, match="in plain code use novu_sync"):
         call.send(None)
+
+
+async def read(novu: Novu) -> Any:
+    """Read a subscriber."""
+    return await novu.subscribers.retrieve("u1")
 
 
 async def use(novu: Novu) -> None:
@@ -222,6 +229,28 @@ async def test_closing_ends_a_call_whose_answer_comes_slowly() -> None:
         await novu.aclose()
         with pytest.raises(ClientClosedError):
             await asyncio.wait_for(call, 5)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("call", [append, read], ids=["write", "read"])
+async def test_closing_ends_a_call_that_still_connects(call: Callable[[Novu], Any]) -> None:
+    """A server that does not take connections holds up nobody; nothing was sent to it."""
+    with socket.socket() as server, contextlib.ExitStack() as others:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        address = server.getsockname()
+        for _ in range(4):  # which fill its queue
+            other = others.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(address)
+        novu = Novu(KEY, server_url=f"http://127.0.0.1:{address[1]}", timeout=600)
+        calls = [asyncio.create_task(call(novu)) for _ in range(2)]
+        for _ in range(50):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(novu.aclose(), 5)
+        async with asyncio.timeout(5):
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(error) for error in ended] == [ClientClosedError] * 2
 
 
 @pytest.mark.anyio
