@@ -7,7 +7,7 @@ other, and a subscriber that nobody writes to takes no memory.
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Any, Self
 
@@ -78,6 +78,13 @@ class Turn:
                 task.add_done_callback(self._leave_late)
                 return
         self._ordering._next(self._key)
+
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Call when its request has ended, which may go on though its caller was cancelled."""
+        if self.exchange is None or self.exchange.done():
+            callback()
+        else:
+            self.exchange.add_done_callback(lambda _: callback())
 
     def abandon(self) -> None:
         """Give up the place, unless it was left already."""

@@ -287,7 +287,9 @@ class Pipeline:
             if isinstance(failure, CallError):
                 exchange.attempts += failure.attempts - 1
                 self.requests += failure.attempts - 1
-            if paced:
+            if paced and exchange.turn is not None:
+                exchange.turn.when_ended(gate.lost)
+            elif paced:
                 gate.lost()
             self._log_attempt(exchange, None)
             raise

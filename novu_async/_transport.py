@@ -12,6 +12,7 @@ InvalidURL and its like                       InvalidRequestError
 """
 
 import asyncio
+import math
 import sys
 import time
 import warnings
@@ -218,8 +219,9 @@ class Transport:
         made = self._timeouts.get(timeout)
         if made is None:
             self._timeouts.clear()
-            # connecting ends a little earlier, so that it can be told from waiting for an answer
-            made = aiohttp.ClientTimeout(total=timeout, sock_connect=0.9 * timeout)
+            # waiting for a connection ends a little earlier, so that it can be told from waiting
+            # for an answer; aiohttp would round both up to the same second
+            made = aiohttp.ClientTimeout(timeout, connect=0.9 * timeout, ceil_threshold=math.inf)
             self._timeouts[timeout] = made
         return made
 

@@ -50,10 +50,10 @@ async def append(novu: RealNovu, subscriber_id: str = "u1", **options: Any) -> A
     return await novu.subscribers.credentials.append(subscriber_id, PUSH, **options)
 
 
-async def fail(novu: RealNovu, **options: Any) -> Any:
+async def fail(novu: RealNovu, subscriber_id: str = "u1", **options: Any) -> Any:
     """Send one append that must end in an error of ours, and return it."""
     with pytest.raises(NovuError) as caught:
-        await append(novu, **options)
+        await append(novu, subscriber_id, **options)
     return caught.value
 
 
@@ -484,6 +484,41 @@ async def test_a_call_that_is_cancelled_leaves_the_pool_usable(local: LocalNovu)
         await asyncio.sleep(0)
         read.cancel()
         assert (await novu.subscribers.retrieve("u1")).subscriber_id == "u1"
+
+
+async def test_a_call_that_got_no_connection_was_not_sent(local: LocalNovu) -> None:
+    """All of them are in use, by programs that share the session: the error says so."""
+    local.faults.next("stall")
+    connector = aiohttp.TCPConnector(limit=1)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        RealNovu(local.api_key, server_url=local.url, session=session, retries=None) as novu,
+    ):
+        first = asyncio.create_task(append(novu))
+        while not local.requests:
+            await asyncio.sleep(0)
+        error = await fail(novu, subscriber_id="u2", timeout=0.05)
+        first.cancel()
+    assert type(error) is APITimeoutError
+    assert not error.may_have_applied
+    assert "no connection within 0.05 s" in str(error)
+    assert len(local.requests) == 1
+
+
+async def test_a_cancelled_call_keeps_its_place_until_its_request_has_ended(
+    local: LocalNovu,
+) -> None:
+    """Its connection is in use: the next call would wait for one, and time out there."""
+    local.faults.next("stall", times=2)
+    url = local.url
+    async with RealNovu(local.api_key, server_url=url, max_connections=2, retries=None) as novu:
+        calls = [asyncio.create_task(append(novu, f"u{n}", timeout=0.3)) for n in range(2)]
+        while len(local.requests) < 2:
+            await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await append(novu, "u3", timeout=0.1)
 
 
 async def test_at_most_max_connections_are_open(local: LocalNovu) -> None:
