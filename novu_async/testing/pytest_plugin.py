@@ -7,7 +7,8 @@ Installed with the package; no import and no configuration needed.
   `@pytest.mark.local_novu(era="2024", idempotency=True)`.
 - `novu`: a client for it. An `async def` test gets `novu_async.Novu`, a plain one
   `novu_sync.Novu`; either is closed when the test ends. Works with the plugins of anyio and of
-  pytest-asyncio.
+  pytest-asyncio. An async test's is closed before async fixtures are torn down; one that has to
+  clean up makes a client of its own, for `local_novu`.
 - `novu_blocking`: `novu_sync.Novu` in any test.
 
 A service made with FastAPI, tested through it:

@@ -139,13 +139,18 @@ async def nothing_left() -> AsyncIterator[None]:
     """Fail where the block leaves a task, a thread, a connection or a descriptor behind."""
     tasks, threads, descriptors = asyncio.all_tasks(), threading.enumerate(), count_descriptors()
     yield
-    for _ in range(1000):
-        if asyncio.all_tasks() <= tasks and count_descriptors() <= descriptors:
-            break
-        await asyncio.sleep(0.001)
+    await settle(lambda: asyncio.all_tasks() <= tasks and count_descriptors() <= descriptors)
     assert asyncio.all_tasks() - tasks == set()
     assert set(threading.enumerate()) - set(threads) == set()
     assert count_descriptors() <= descriptors
+
+
+async def settle(is_settled: Callable[[], bool]) -> None:
+    """Wait a second at most until it is so: the other end closes its connections a little later."""
+    for _ in range(1000):
+        if is_settled():
+            break
+        await asyncio.sleep(0.001)
 
 
 def count_descriptors() -> int:

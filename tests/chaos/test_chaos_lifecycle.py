@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import importlib.util
+import math
 import multiprocessing
 import os
 import signal
@@ -15,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos_harness import FIGURES, Ledger, count_descriptors, count_faults, make_client, schedule
+from chaos_harness import (
+    FIGURES,
+    Ledger,
+    count_descriptors,
+    count_faults,
+    make_client,
+    schedule,
+    settle,
+)
 from test_chaos_faults import CALLERS, STALLS, call_all
 
 from novu_async import ConfigurationError, Novu
@@ -41,12 +50,17 @@ def test_a_loop_for_each_client() -> None:
             async with Novu(local.api_key, server_url=local.url) as novu:
                 await novu.subscribers.device_tokens.add("u", "fcm", f"t{number}")
 
+        async def count(most: float = math.inf) -> int:
+            await settle(lambda: count_descriptors() <= most)
+            return count_descriptors()
+
         asyncio.run(main(0))
-        before = count_descriptors(), threading.active_count()
+        descriptors, threads = asyncio.run(count()), threading.active_count()
         for number in range(1, 60):
             asyncio.run(main(number))
         gc.collect()
-        assert (count_descriptors(), threading.active_count()) <= before
+        assert asyncio.run(count(descriptors)) <= descriptors
+        assert threading.active_count() <= threads
         assert len(local.device_tokens("u", "fcm")) == 60
     FIGURES.calls += 60
 
