@@ -12,6 +12,7 @@ InvalidURL and its like                       InvalidRequestError
 """
 
 import asyncio
+import inspect
 import math
 import sys
 import time
@@ -54,6 +55,9 @@ _MAX_SPOILT = 100
 
 _LONGEST_HEADER = 65_536
 """In bytes: a write that succeeded is no error because a proxy adds much to its answer."""
+
+_MOST_HEADERS = 1_000
+"""Lines, where aiohttp counts them: its own limit of 128 is new."""
 
 _JSON = "application/json"
 _CLOSED_SESSION = "the aiohttp session that was passed in is closed"
@@ -242,6 +246,8 @@ class Transport:
             return self._session
         # a session's headers go to its proxy too, where they are none of the API's business
         self._session_headers = settings.headers if settings.proxy is None else None
+        counts = "max_headers" in inspect.signature(aiohttp.ClientSession).parameters
+        limits: dict[str, Any] = {"max_headers": _MOST_HEADERS} if counts else {}
         self._session = aiohttp.ClientSession(
             connector=_Connector(
                 self._connecting,
@@ -256,6 +262,7 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
+            **limits,
         )
         # aiohttp has no public way to say so; it would send twice and tell nobody
         self._session._retry_connection = False

@@ -336,6 +336,13 @@ async def test_an_answer_with_a_long_header() -> None:
         assert (await append(novu)).result.subscriber_id == "u1"
 
 
+async def test_an_answer_with_many_headers() -> None:
+    """Neither does it if it adds some hundreds of lines."""
+    many = http(STORED, "200 OK", *(f"X-Trace-{n}: x" for n in range(900)))
+    async with serve([many]) as server, Novu(server) as novu:
+        assert (await append(novu)).result.subscriber_id == "u1"
+
+
 async def test_an_answer_without_end() -> None:
     """Reading stops at `max_reply_bytes`, not when the server stops."""
 
