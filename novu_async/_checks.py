@@ -177,6 +177,10 @@ def _check_credentials(value: object) -> ChannelCredentials:
                 f"credentials.{name} must be a text, not {name_type(text)}", f"credentials.{name}"
             )
         fields[name] = str.__str__(text)
+        if text and not fields[name].strip(_WHITE_SPACE):
+            raise InvalidRequestError(
+                f"credentials.{name} must not be blank", f"credentials.{name}"
+            )
         _check_encodable(fields[name], f"credentials.{name}")
     if fields.get("device_tokens") is not None:
         fields["device_tokens"] = check_device_tokens(

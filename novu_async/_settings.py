@@ -1,5 +1,6 @@
 """The settings of one client, from arguments and the environment, in one function."""
 
+import ipaddress
 import os
 import re
 import ssl as ssl_module
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from attrs import field, frozen
+from yarl import URL
 
 from novu_async._checks import check_header_value
 from novu_async._retry import DEFAULT_RETRIES, RetryConfig
@@ -169,21 +171,33 @@ def check_server_url(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        usable = parts.scheme in _PORTS and host and "@" not in parts.netloc
+        server, port = _encode_host(parts.hostname or ""), parts.port
+        usable = parts.scheme in _PORTS and "@" not in parts.netloc
     except (ValueError, TypeError, AttributeError):
         usable = False
     # the marks alone count too: after `http://host/?` every path would be a query
-    if not usable or not re.fullmatch(r"[!-~]+", url) or re.search(r"[?#\\]", url):
+    if not usable or re.search(r"[\s\0-\x1f\x7f?#\\]", url) or not parts.path.isascii():
         raise InvalidRequestError(
-            "server_url must look like https://api.novu.co or http://localhost:3000/prefix, "
-            "without credentials, query or fragment",
+            "server_url must look like https://api.novu.co or http://localhost:3000/prefix, with a "
+            "full name or address, without credentials, query or fragment",
             "server_url",
         )
-    server = f"[{host}]" if ":" in host else host
     if port not in (None, _PORTS[parts.scheme]):
         server += f":{port}"
     return f"{parts.scheme}://{server}{parts.path}".rstrip("/")
+
+
+def _encode_host(host: str) -> str:
+    """Return a host as it stands in a URL; raise ValueError for one that aiohttp could not find."""
+    if ":" in host:
+        ipaddress.IPv6Address(host)
+        return f"[{host}]"
+    if re.fullmatch(r"[0-9.]+", host):
+        return str(ipaddress.IPv4Address(host))  # `127.1` is for some what `127.0.0.1` is
+    name = URL.build(scheme="http", host=host).raw_host or ""
+    if not all(re.fullmatch(r"[\w-]{1,63}", label) for label in name.removesuffix(".").split(".")):
+        raise ValueError("no name of a host")
+    return name
 
 
 def check_headers(

@@ -285,6 +285,7 @@ REFUSED_REQUESTS: list[tuple[str, Any, str, str]] = [
      "not bytes"),
     ("half a pair in a webhook", credentials(webhook_url=WEBHOOK + "\udc00"),
      "credentials.webhook_url", "half of a surrogate pair"),
+    ("a blank webhook", credentials(webhook_url=" \t"), "credentials.webhook_url", "not be blank"),
     ("a list as channel", credentials(channel=["a"]), "credentials.channel", "not list"),
     ("a dict as title", credentials(title={}), "credentials.title", "not dict"),
     ("a model with a text for tokens",
@@ -335,6 +336,12 @@ def test_every_way_to_write_a_request_is_the_same_request(given_: Any) -> None:
     assert check_request(given_) == UpdateSubscriberChannelRequestDto(
         provider_id="zulip", credentials=ChannelCredentials(webhook_url="u", device_tokens=["t"])
     )
+
+
+def test_an_empty_webhook_is_taken() -> None:
+    """The API stores it, which is the only way to unset one without deleting its channel."""
+    request = {"provider_id": "slack", "credentials": {"webhook_url": ""}}
+    assert check_request(request).credentials.webhook_url == ""
 
 
 ERASES = [

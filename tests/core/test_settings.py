@@ -56,6 +56,9 @@ def test_where_the_key_comes_from(arguments: Any, environ: Any, key: str) -> Non
         ({"server_url": "https://h:443"}, {}, "https://h"),
         ({"server_url": "HTTPS://h:0443/"}, {}, "https://h"),
         ({"server_url": "https://h:80"}, {}, "https://h:80"),
+        ({"server_url": "https://Straße.example/a"}, {}, "https://xn--strae-oqa.example/a"),
+        ({"server_url": "http://127.0.0.1:3000"}, {}, "http://127.0.0.1:3000"),
+        ({"server_url": "http://novu_api.local.:3000"}, {}, "http://novu_api.local.:3000"),
         ({}, {"NOVU_SERVER_URL": ""}, "https://api.novu.co"),
     ],
 )
@@ -88,8 +91,10 @@ BAD_URLS = [
     "api.novu.co", "ftp://h", "http://", "http:///v1", "//h", "http://h?x=1", "http://h/?",
     "http://h/#", "http://h/#f", "http://user:pass@h", "http://user@h", "http://:pass@h",
     "http://@h", "http://h:99999", "http://h:x", "http://a b", " http://h", "http://h ",
-    "http://h/a b", "http://h\n", "http://h\\@evil", "http://hé", "http://[::1", "javascript:1",
-    b"http://h", 7,
+    "http://h/a b", "http://h\n", "http://h\\@evil", "http://h/é", "http://[::1", "javascript:1",
+    "http://127.1", "http://2130706433", "http://300.1.1.1", "http://127.0.0.1.", "http://a..b",
+    "http://.a", f"http://{'a' * 64}.de", "http://a*b", "http://a%2Fb", "http://a\u2028b", "http://[a]",
+    "http://é..b", b"http://h", 7,
 ]  # fmt: skip
 
 

@@ -52,7 +52,7 @@ IMPORTERS = {
     "rich": {"novu_async/cli/"},
     "sqlite3": {"novu_async/bulk/"},
     "tenacity": {"novu_async/_retry.py"},
-    "yarl": {"novu_async/_transport.py"},
+    "yarl": {"novu_async/_transport.py", "novu_async/_settings.py"},
 }
 
 
