@@ -1,8 +1,7 @@
-"""One call: wait for the turn, then per attempt pace, send and read; logging lives here only."""
+"""One call: wait for the turn, then per attempt pace, send and read."""
 
 import asyncio
 import copy
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
@@ -14,6 +13,7 @@ from novu_async import _wire
 from novu_async._aftermath import seconds_after
 from novu_async._clock import Clock
 from novu_async._endpoints import Endpoint
+from novu_async._log import log_attempt, log_end, log_retry, logger
 from novu_async._options import AS_CLIENT, Options
 from novu_async._ordering import Ordering, Turn
 from novu_async._pacing import Gate
@@ -22,21 +22,8 @@ from novu_async._settings import Settings, is_plain_http, merge_headers
 from novu_async._shielding import finish, is_callers_own
 from novu_async._transport import Transport, running_loop
 from novu_async._wire import Reply, Request
-from novu_async.errors import (
-    APIConnectionError,
-    APIError,
-    CallError,
-    RateLimitError,
-    ServerError,
-)
+from novu_async.errors import APIConnectionError, APIError, CallError, RateLimitError
 from novu_async.observing import AttemptInfo, Observer, make_call_info
-
-logger = logging.getLogger("novu_async")
-logger.addHandler(logging.NullHandler())
-
-
-_GIVEN_UP = (RateLimitError, ServerError)
-"""Errors that are no answer to the call, and so no refusal either."""
 
 
 @define(eq=False)
@@ -196,11 +183,14 @@ class Pipeline:
         self._transport.check_usable()  # it may have been closed meanwhile
         config = exchange.retries
         if config is None or not is_retried(error, config):
-            # what the API refuses is for the caller to handle, and may be no surprise
-            gave_up = not isinstance(error, APIError) or isinstance(error, _GIVEN_UP)
             error.attempts = exchange.attempts
-            self._log_end(error, exchange, logging.WARNING if gave_up else logging.INFO)
+            log_end(exchange.request, error, retried=False)
             raise error
+
+        def will_retry(error: CallError, wait: float) -> None:
+            exchange.last_error = error
+            log_retry(exchange.request, error, wait)
+
         now = self.clock.monotonic()
         exchange.last_error = error
         try:
@@ -213,12 +203,12 @@ class Pipeline:
                 sleep=self.pause,
                 budget=self._budget,
                 quiet_at=lambda: -inf if exchange.turn is None else exchange.turn.quiet_at,
-                on_retry=partial(self._will_retry, exchange),
+                on_retry=will_retry,
             )
         except CallError as caught:
             last = _own_error(caught, exchange)
             last.attempts = exchange.attempts
-            self._log_end(last, exchange, logging.WARNING)
+            log_end(exchange.request, last, retried=True)
             if last is caught:
                 raise
             raise last from last.__cause__
@@ -291,13 +281,13 @@ class Pipeline:
                 exchange.turn.when_ended(gate.lost)
             elif paced:
                 gate.lost()
-            self._log_attempt(exchange, None)
+            log_attempt(request, exchange.attempts, None, failure)
             raise
         exchange.attempts += reply.attempts - 1
         self.requests += reply.attempts - 1
         if paced:
             gate.observe(reply.headers, _stop_of(error), succeeded=error is None)
-        self._log_attempt(exchange, reply.status)
+        log_attempt(request, exchange.attempts, reply.status)
         if error is not None:
             raise error
         return reply
@@ -393,28 +383,6 @@ class Pipeline:
         if is_plain_http(server_url):
             logger.warning("the API key is sent in clear text to %s: use https", server_url)
 
-    def _will_retry(self, exchange: Exchange, error: CallError, wait: float) -> None:
-        exchange.last_error = error
-        if logger.isEnabledFor(logging.DEBUG):
-            extra = _extra_of(exchange, error, novu_wait=wait)
-            logger.debug("%s; next attempt in %.2f s", error, wait, extra=extra)
-
-    def _log_end(self, error: CallError, exchange: Exchange, level: int) -> None:
-        extra = _extra_of(exchange, error, novu_attempts=error.attempts)
-        logger.log(level, "gave up: %s", error, extra=extra)
-
-    def _log_attempt(self, exchange: Exchange, status: int | None) -> None:
-        if not logger.isEnabledFor(logging.DEBUG):
-            return
-        request = exchange.request
-        logger.debug(
-            "%s %s: %s",
-            request.info.method,
-            request.info.path,
-            status or "no answer",
-            extra=_extra(request.endpoint, status, novu_attempt=exchange.attempts),
-        )
-
 
 def _stop_of(error: CallError | None) -> float | None:
     """Return for how many seconds an answer asks the whole client to wait."""
@@ -432,19 +400,3 @@ def _own_error(caught: CallError, exchange: Exchange) -> CallError:
     for note in (*getattr(caught, "__notes__", ()), f"not sent again: {exchange.refusal}"):
         own.add_note(note)
     return own
-
-
-def _extra_of(exchange: Exchange, error: CallError, **more: float) -> dict[str, Any]:
-    status = error.status_code if isinstance(error, APIError) else None
-    return _extra(exchange.request.endpoint, status, **more)
-
-
-def _extra(endpoint: Endpoint, status: int | None, **more: float) -> dict[str, Any]:
-    """Return what a record of the log has beside its text: nothing that names a subscriber."""
-    return {
-        "novu_operation": endpoint.name,
-        "novu_method": endpoint.method,
-        "novu_url_template": endpoint.path,
-        "novu_status_code": status,
-        **more,
-    }

@@ -146,7 +146,7 @@ def _find_region(server: str | None, server_idx: int | None) -> str | None:
 
 def _find_server_url(server_url: str | None, server: str | None, environ: Mapping[str, str]) -> str:
     if server_url and server:
-        raise ConfigurationError("give server_url or server, not both")
+        raise ConfigurationError("give only one of server_url, server and server_idx")
     if server:
         if not isinstance(server, str) or server not in SERVERS:
             raise ConfigurationError(f"server must be 'us' or 'eu', not {server!r}")

@@ -6,7 +6,9 @@ ClientSSLError                                APIConnectionError, not applied, n
 ClientHttpProxyError                          ConfigurationError (4xx) / APIConnectionError
 ServerTimeoutError, TimeoutError              APITimeoutError, may have been applied
 ServerDisconnectedError, reset, cut-off body  APIConnectionError, may have been applied
+a body over max_reply_bytes                   ReplyTooLargeError, may have been applied
 an answer before the request                  another connection
+a session that is closed                      ClientClosedError
 an answer that is not HTTP                    APIConnectionError, may have been applied
 InvalidURL and its like                       InvalidRequestError
 """
@@ -362,10 +364,10 @@ def _translate(error: Exception, request: Request, timeout: float) -> NovuError:
             return ConfigurationError(f"{said}: check proxy, with its user and password")
         return APIConnectionError(said, request=request.info)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return APITimeoutError(f"no connection within {timeout:g} s", request=request.info)
+        return APITimeoutError(f"no connection within {_show(timeout)} s", request=request.info)
     if isinstance(error, TimeoutError):
         return APITimeoutError(
-            f"no complete answer within {timeout:g} s",
+            f"no complete answer within {_show(timeout)} s",
             request=request.info,
             may_have_applied=writes,
         )
@@ -389,6 +391,10 @@ def _translate(error: Exception, request: Request, timeout: float) -> NovuError:
     return APIConnectionError(
         f"the connection broke: {_describe(error)}", request=request.info, may_have_applied=writes
     )
+
+
+def _show(seconds: float) -> str:
+    return f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}"
 
 
 def _describe(error: Exception) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from attrs import define, field
 
@@ -330,11 +330,19 @@ def _validation_messages(data: Mapping[str, Any]) -> str:
 
 
 def _hint(cls: type[APIError], request: Request) -> str:
+    """Return what the API's message leaves out."""
+    if cls is AuthenticationError:
+        scheme, server, *_ = urlsplit(request.url)
+        return f" (by {scheme}://{server}: is the key of this server and region?)"
     if not issubclass(cls, IntegrationNotFoundError | ValidationErrorDto):
         return ""
     sent = _json.parse_object(request.body or b"") or {}
     near = nearest_provider(str(sent.get("providerId", "")))
-    return f" (did you mean {near!r}?)" if near else ""
+    if near:
+        return f" (did you mean {near!r}?)"
+    identifier = str(sent.get("integrationIdentifier", ""))
+    is_unknown = cls is IntegrationNotFoundError and identifier
+    return f" (the identifier was {identifier[:100]!r})" if is_unknown else ""
 
 
 def _has_key(request: Request) -> bool:

@@ -12,8 +12,9 @@ from novu_async import _checks, _endpoints
 from novu_async._checks import RequestLike
 from novu_async._converter import parse_subscriber, to_json_name, unstructure_request
 from novu_async._endpoints import Endpoint
+from novu_async._log import logger
 from novu_async._options import Options, make_options
-from novu_async._pipeline import Pipeline, logger
+from novu_async._pipeline import Pipeline
 from novu_async._retry import RetryConfig
 from novu_async._wire import Reply
 from novu_async.models import (

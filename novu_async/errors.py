@@ -2,7 +2,7 @@
 
     NovuError
     ├── ConfigurationError            no key, a bad server_url, a client used where it cannot work
-    │   ├── ClientClosedError             the client was closed before the call
+    │   ├── ClientClosedError             the client was closed, before the call or during it
     │   └── InvalidRetryConfigError       a RetryConfig that cannot work     (also a ValueError)
     ├── InvalidRequestError           refused before anything was sent   (also a ValueError)
     ├── CallError                     a call that was sent and failed
@@ -109,7 +109,8 @@ class ConfigurationError(NovuError):
 
 
 class ClientClosedError(ConfigurationError):
-    """The client was used after `aclose()` or `close()`."""
+    """The client, or the session it was given, is closed: before the call, or while that waited for
+    its turn, a connection, a retry or the rest of an answer."""
 
 
 class InvalidRetryConfigError(ConfigurationError, ValueError):

@@ -17,9 +17,11 @@ from novu_async import (
     Novu,
     NovuError,
     Observer,
+    ReplyTooLargeError,
     RetryConfig,
     UnreadableReplyError,
 )
+from novu_async._wire import Reply
 from novu_async.testing import LocalNovu
 
 pytestmark = pytest.mark.anyio
@@ -116,6 +118,43 @@ async def test_a_read_that_is_cut_off_is_a_failure_like_others(
     assert ended == [sent]
     (warning,) = [text for text in records(caplog, logging.WARNING) if "cut off" in text]
     assert "GET /v2/subscribers/u" in warning
+
+
+REFUSED = b'{"statusCode":0,"message":"no"}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "level"),
+    [
+        (reply(400, REFUSED), logging.INFO),
+        (reply(404, REFUSED), logging.INFO),
+        (reply(422, REFUSED), logging.INFO),
+        (reply(401, REFUSED), logging.WARNING),
+        (reply(403, REFUSED), logging.WARNING),
+        (reply(302, b"", location="/"), logging.WARNING),
+        (reply(404, b"<html>no such page"), logging.WARNING),
+        (reply(200, b"<html>please log in"), logging.WARNING),
+        (reply(500, REFUSED), logging.WARNING),
+    ],
+    ids=lambda one: f"{one.status} {one.body[:4]!r}" if isinstance(one, Reply) else None,
+)
+async def test_what_a_caller_can_handle_is_no_warning(
+    answer: Reply, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """INFO for what the API refuses; a wrong key, or what is not the API, will never succeed."""
+    caplog.set_level(logging.INFO)
+    with pytest.raises(APIError):
+        await script(answer, retries=None)()
+    assert [one.levelno for one in caplog.records] == [level]
+
+
+async def test_an_answer_that_is_too_large_is_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """Who looks for lost answers in the log does not find it among them."""
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(ReplyTooLargeError):
+        await script(ReplyTooLargeError("too large"), retries=None)()
+    (text,) = records(caplog, logging.DEBUG)
+    assert text == "PATCH /v1/subscribers/u1/credentials: an answer that is too large"
 
 
 async def test_success_is_silent_above_debug(caplog: pytest.LogCaptureFixture) -> None:

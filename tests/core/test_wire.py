@@ -277,6 +277,20 @@ def test_a_provider_that_is_unknown_gets_the_nearest_name(provider: str, hint: s
         assert message.endswith(f"(did you mean {hint!r}?)") is (hint is not None)
 
 
+def test_an_identifier_that_no_integration_has_is_named() -> None:
+    """The API's refusal names the provider only, which may have other integrations."""
+    body = {"providerId": "fcm", "integrationIdentifier": "fcm-\nx", "credentials": {}}
+    sent = Request(APPEND, "http://h/v1/subscribers/u1/credentials", {}, json.dumps(body).encode())
+    message = error_of(400, era_2024(400, NO_INTEGRATION), sent=sent).message
+    assert message.endswith(" (the identifier was 'fcm-\\nx')")
+
+
+def test_a_key_that_is_refused_is_told_by_which_server() -> None:
+    """It is known in one region, or at one server, only."""
+    message = error_of(401, era_2026(401, "API Key not found")).message
+    assert message == "API Key not found (by http://h: is the key of this server and region?)"
+
+
 @pytest.mark.parametrize(
     ("status", "applied"),
     [(200, True), (301, False), (400, False), (401, False), (404, False), (408, True),

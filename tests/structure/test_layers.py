@@ -27,7 +27,7 @@ LAYERS = (
     {"_checks", "utils"},
     {"_settings", "_wire"},
     # one exchange, one call
-    {"_options", "_transport", "_aftermath", "otel"},
+    {"_options", "_transport", "_aftermath", "_log", "otel"},
     {"_pipeline"},
     # what is built of calls
     {"_reading", "_group_commit"},

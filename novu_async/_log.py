@@ -1,0 +1,70 @@
+"""What the logger `novu_async` says of a call: attempts and waits at DEBUG, its end in an error.
+
+INFO is for what the API refuses, which is for the caller to handle and may be no surprise; WARNING
+for what will hardly end by itself: a call that gave up, a wrong key, or no API at the other end.
+"""
+
+import logging
+from typing import Any
+
+from novu_async._wire import Request
+from novu_async.errors import (
+    APIError,
+    AuthenticationError,
+    CallError,
+    ErrorDto,
+    PermissionDeniedError,
+    RateLimitError,
+    ReplyTooLargeError,
+    ServerError,
+    ValidationErrorDto,
+)
+
+logger = logging.getLogger("novu_async")
+logger.addHandler(logging.NullHandler())
+
+_NO_REFUSAL = (RateLimitError, ServerError, AuthenticationError, PermissionDeniedError)
+"""Answers that say nothing about the call: others would get the same."""
+
+
+def log_attempt(
+    request: Request, attempts: int, status: int | None, failure: BaseException | None = None
+) -> None:
+    """Tell what came of an attempt: a status, or a failure without one."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    is_large = isinstance(failure, ReplyTooLargeError)
+    came = status or ("an answer that is too large" if is_large else "no answer")
+    extra = _extra(request, status, novu_attempt=attempts)
+    logger.debug("%s %s: %s", request.info.method, request.info.path, came, extra=extra)
+
+
+def log_retry(request: Request, error: CallError, wait: float) -> None:
+    """Tell why a call is sent again, and when."""
+    if logger.isEnabledFor(logging.DEBUG):
+        extra = _extra(request, _status_of(error), novu_wait=wait)
+        logger.debug("%s; next attempt in %.2f s", error, wait, extra=extra)
+
+
+def log_end(request: Request, error: CallError, *, retried: bool) -> None:
+    """Tell why a call ended in an error."""
+    refused = isinstance(error, ErrorDto | ValidationErrorDto)
+    gave_up = retried or not refused or isinstance(error, _NO_REFUSAL)
+    extra = _extra(request, _status_of(error), novu_attempts=error.attempts)
+    logger.log(logging.WARNING if gave_up else logging.INFO, "gave up: %s", error, extra=extra)
+
+
+def _status_of(error: CallError) -> int | None:
+    return error.status_code if isinstance(error, APIError) else None
+
+
+def _extra(request: Request, status: int | None, **more: float) -> dict[str, Any]:
+    """Return what a record of the log has beside its text: nothing that names a subscriber."""
+    endpoint = request.endpoint
+    return {
+        "novu_operation": endpoint.name,
+        "novu_method": endpoint.method,
+        "novu_url_template": endpoint.path,
+        "novu_status_code": status,
+        **more,
+    }
