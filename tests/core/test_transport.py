@@ -309,6 +309,20 @@ async def test_an_answer_that_takes_too_long(answer: Any) -> None:
         assert KEY not in all_texts(error)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [hang(), cut(http()[:-5]), cut(b""), b"nonsense\r\n\r\n", http(STORED + b" " * 5_000)],
+    ids=["silent", "cut off", "dropped", "not HTTP", "too large"],
+)
+async def test_a_read_whose_answer_fails_has_changed_nothing(answer: Any) -> None:
+    """Only a write may have been applied."""
+    limits = {"max_reply_bytes": 5_000, "timeout": 0.2}
+    async with serve([answer]) as server, Novu(server, **limits) as novu:
+        with pytest.raises(APIConnectionError) as caught:
+            await novu.subscribers.retrieve("u1")
+    assert caught.value.may_have_applied is False
+
+
 async def test_a_slow_answer_within_the_timeout_arrives(local: LocalNovu) -> None:
     """An answer in pieces of a few bytes is read to its end."""
     local.faults.next("slow_reply")

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, cast
 
+import anyio
 import pytest
 from attrs import define
 from core_doubles import Call, ScriptedTransport, reply, script, settings
@@ -11,6 +12,7 @@ from novu_async import BackoffStrategy, Novu, RetryConfig
 from novu_async._endpoints import APPEND
 from novu_async._options import make_options
 from novu_async._pipeline import Pipeline
+from novu_async._shielding import finish
 from novu_async._wire import Reply, Request
 from novu_async.errors import (
     APIConnectionError,
@@ -148,3 +150,26 @@ def test_a_retry_that_would_have_to_wait_too_long_is_not_made() -> None:
         return asyncio.get_running_loop().time()
 
     assert run(main()) == 0
+
+
+class Watched(asyncio.Future[None]):
+    """Counts how often it was waited for."""
+
+    waits = 0
+
+    def add_done_callback(self, *args: Any, **kwargs: Any) -> None:
+        """Count, and wait."""
+        self.waits += 1
+        super().add_done_callback(*args, **kwargs)
+
+
+async def test_what_is_finished_in_a_cancelled_scope_is_not_asked_for_all_the_time() -> None:
+    """anyio cancels again and again whoever waits in it, which would take a CPU to itself."""
+    work = Watched()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        asyncio.get_running_loop().call_later(0.05, work.set_result, None)
+        await finish(work)
+    assert scope.cancelled_caught
+    assert work.done()
+    assert work.waits < 5

@@ -286,6 +286,23 @@ def test_a_cancelled_waiter_takes_nothing_with_it() -> None:
     run(main())
 
 
+def test_a_waiter_cancelled_as_it_passes_gives_its_place_back() -> None:
+    """Otherwise every such one would leave room for one request less, for good."""
+
+    async def main() -> None:
+        gate = Gate(1.0, VirtualClock(), most=1)
+        gate.enter()
+        waiting = asyncio.create_task(gate.wait())
+        await asyncio.sleep(0)
+        gate.observe({})  # lets it pass
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        assert waiting.cancelled()
+        assert gate.enter()
+
+    run(main())
+
+
 def test_ten_thousand_waiters_cost_the_same_each() -> None:
     """The memory for each, and the timers, do not grow with their number."""
 
