@@ -42,7 +42,8 @@ class Observer:
 
     Each method returns a context manager that is entered before and left after what it is about,
     with the exception if there was one, which it must not suppress. It runs in the event loop and
-    should return quickly; what it raises fails the call.
+    should return quickly; what it raises fails the call, and breaks off a verb of several requests
+    where it stands, a repair between deleting and writing anew: it had better raise nothing.
     """
 
     def call(self, call: CallInfo) -> AbstractContextManager[object]:
