@@ -177,9 +177,9 @@ def _check_credentials(value: object) -> ChannelCredentials:
                 f"credentials.{name} must be a text, not {name_type(text)}", f"credentials.{name}"
             )
         fields[name] = str.__str__(text)
-        if text and not fields[name].strip(_WHITE_SPACE):
+        if name == "webhook_url" and text and not fields[name].strip(_WHITE_SPACE):
             raise InvalidRequestError(
-                f"credentials.{name} must not be blank", f"credentials.{name}"
+                "credentials.webhook_url must not be blank", "credentials.webhook_url"
             )
         _check_encodable(fields[name], f"credentials.{name}")
     if fields.get("device_tokens") is not None:
