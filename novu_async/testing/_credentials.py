@@ -47,10 +47,14 @@ async def write_channel(
     integration = _find_integration(store, write)
     sent = _pick_credentials(write.credentials)
     existing = _find_channel(found, integration)
-    if existing is None:
-        await _push(store, era, hop, write, integration, sent)
-    elif not _deep_equal(existing.get("credentials"), sent):
-        await _overwrite(store, era, hop, write, integration, existing, sent)
+    if existing is None or not _deep_equal(existing.get("credentials"), sent):
+        credentials = sent if existing is None else _merge(existing, sent, append=write.append)
+        _check_limit(era, credentials.get("deviceTokens", []))
+        # The cached subscriber goes before the write: a reader in between caches the old one.
+        store.cache.pop(write.subscriber_id, None)
+        await hop()
+        save = store.push_channel if existing is None else store.set_channel
+        save(write.subscriber_id, _make_channel(integration, credentials))
     await hop()
     return store.documents.get(write.subscriber_id)
 
@@ -75,52 +79,22 @@ def _find_channel(subscriber: Document, integration: Integration) -> Document | 
     return None
 
 
-async def _push(
-    store: Store,
-    era: Era,
-    hop: Hop,
-    write: ChannelWrite,
-    integration: Integration,
-    sent: dict[str, Any],
-) -> None:
-    _check_limit(era, sent.get("deviceTokens", []))
-    await _invalidate(store, hop, write.subscriber_id)
-    channel = {
-        "credentials": sent,
-        "_integrationId": integration.id,
-        "providerId": integration.provider_id,
-    }
-    store.push_channel(write.subscriber_id, channel)
-
-
-async def _overwrite(
-    store: Store,
-    era: Era,
-    hop: Hop,
-    write: ChannelWrite,
-    integration: Integration,
-    existing: Document,
-    sent: dict[str, Any],
-) -> None:
+def _merge(existing: Document, sent: dict[str, Any], *, append: bool) -> dict[str, Any]:
+    """Put what was sent over what is stored; tokens that were not sent are wiped."""
     kept = existing.get("credentials") or {}
     tokens: list[Any] = []
     if sent.get("deviceTokens"):
-        before = _spread(kept.get("deviceTokens")) if write.append else []
+        before = _spread(kept.get("deviceTokens")) if append else []
         tokens = _unique([*before, *sent["deviceTokens"]])
-    _check_limit(era, tokens)
-    await _invalidate(store, hop, write.subscriber_id)
-    channel = {
+    return {**kept, **sent, "deviceTokens": tokens}
+
+
+def _make_channel(integration: Integration, credentials: dict[str, Any]) -> Document:
+    return {
         "_integrationId": integration.id,
         "providerId": integration.provider_id,
-        "credentials": {**kept, **sent, "deviceTokens": tokens},
+        "credentials": credentials,
     }
-    store.set_channel(write.subscriber_id, channel)
-
-
-async def _invalidate(store: Store, hop: Hop, subscriber_id: str) -> None:
-    """Drop the cached subscriber before the write: a reader in between caches the old one."""
-    store.cache.pop(subscriber_id, None)
-    await hop()
 
 
 def _pick_credentials(given: Mapping[str, Any]) -> dict[str, Any]:

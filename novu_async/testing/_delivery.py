@@ -120,7 +120,7 @@ def _disturb(fault: Fault, answer: Answer, refuse: Refusal) -> Answer:
     body = answer.body or b""
     match fault.kind:
         case "truncated_json":
-            return evolve(answer, body=body[: len(body) // 2], status=answer.status)
+            return evolve(answer, body=body[: len(body) // 2])
         case "wrong_content_type":
             return evolve(answer, content_type="text/html; charset=utf-8")
         case "oversized_reply":
