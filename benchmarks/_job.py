@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import itertools
 import json
 import resource
 import sys
@@ -38,20 +37,21 @@ async def append_loop(url: str, count: int, in_flight: int = 64) -> dict[str, An
 
 
 class _Phases:
-    """Tells the loading of a job from its sending, which the progress reports begin with."""
+    """Tells the loading of a job from its sending, by the progress reports."""
 
     def __init__(self) -> None:
-        self._began = time.perf_counter()
+        self._began = self._loaded = time.perf_counter()
         self._sending: tuple[float, int] | None = None
 
     def __call__(self, progress: Any) -> None:
-        if progress.phase == "sending" and self._sending is None:
+        if progress.phase != "sending":
+            self._loaded = time.perf_counter()
+        elif progress.waiting and self._sending is None:
             self._sending = time.perf_counter(), progress.requests
 
     def figures(self, requests: int) -> dict[str, float]:
         """Return the seconds of loading, and requests a second while sending."""
-        assert self._sending is not None
-        since, before = self._sending
+        since, before = self._sending or (self._loaded, 0)  # a short job ends before it reports
         sent_per_second = (requests - before) / (time.perf_counter() - since)
         sending = requests / sent_per_second
         loading = time.perf_counter() - self._began - sending
@@ -85,8 +85,8 @@ async def merge(url: str, count: int, verb: str) -> dict[str, Any]:
 
     async with novu_async.Novu(api_key=KEY, server_url=url) as novu:
         calls: list[Any] = []
-        for number, subscriber in zip(range(count), itertools.cycle(range(100)), strict=False):
-            user, token = f"subscriber-{subscriber}", f"token-{number}"
+        for number in range(count):
+            user, token = f"subscriber-{number % 100}", f"token-{number}"
             if verb == "add":
                 calls.append(novu.subscribers.device_tokens.add(user, PROVIDER, token))
             else:
