@@ -40,7 +40,8 @@ other. `scripts/bench NAME` runs one benchmark again and replaces its section.
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=_names())
+    names = f"of {', '.join(NAMES)}; all without it"
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=names)
     parser.add_argument("--quick", action="store_true", help="a minute; writes no results")
     parser.add_argument("--all", action="store_true", help="the largest inputs too; an hour")
     arguments = parser.parse_args()
@@ -54,10 +55,6 @@ def main() -> None:
             table.print()
         if not scale.quick:
             _write(name, section, tables)
-
-
-def _names() -> str:
-    return f"of {', '.join(NAMES)}; all without it"
 
 
 def _goals_table(section: Section) -> Table:

@@ -192,8 +192,3 @@ def ratios(samples: Samples, figure: str, of: tuple[str, int], to: tuple[str, in
     """Divide the figures of one contestant by those of another, round by round."""
     pairs = zip(samples[of], samples[to], strict=True)
     return [one[figure] / other[figure] for one, other in pairs]
-
-
-def median(values: Iterable[float]) -> float:
-    """Return the middle value."""
-    return statistics.median(values)

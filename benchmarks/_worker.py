@@ -27,22 +27,17 @@ def main() -> None:
         hide_orjson()
     if arguments.kind == "blocking":
         _measure_blocking(arguments.name, arguments.url)
+    elif arguments.speed:
+        import uvloop
+
+        uvloop.run(_measure_awaited(arguments.name, arguments.url))
     else:
-        run_loop(_measure_awaited(arguments.name, arguments.url), speed=arguments.speed)
+        asyncio.run(_measure_awaited(arguments.name, arguments.url))
 
 
 def hide_orjson() -> None:
     """Make this process one in which the extra `speed` is not installed."""
     sys.modules["orjson"] = None  # type: ignore[assignment]
-
-
-def run_loop(main: Any, *, speed: bool) -> Any:
-    """Run a coroutine on the standard event loop or on uvloop."""
-    if not speed:
-        return asyncio.run(main)
-    import uvloop
-
-    return uvloop.run(main)
 
 
 def _commands() -> Any:

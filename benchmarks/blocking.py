@@ -1,6 +1,7 @@
 """Blocking calls: one thread beside the other SDKs, many threads beside awaited calls."""
 
 from functools import partial
+from statistics import median
 
 from benchmarks._harness import (
     Goal,
@@ -9,7 +10,6 @@ from benchmarks._harness import (
     Section,
     Table,
     Worker,
-    median,
     ratios,
     run_job,
     run_server,
@@ -30,8 +30,8 @@ _ONLY = {"append": [_THREADS], "novu-py": [1], "novu": [1]}
 
 def run(scale: Scale) -> Section:
     """Measure single calls, threads that share a client, and a blocking bulk job."""
-    contestants = {name: partial(Worker, "blocking", name) for name in ("novu_sync", "novu-py")}
-    contestants["novu"] = partial(Worker, "blocking", "novu")
+    blocking = ("novu_sync", "novu-py", "novu")
+    contestants = {name: partial(Worker, "blocking", name) for name in blocking}
     contestants["append"] = partial(Worker, "awaited", "append")
     samples = take_turns(
         contestants,

@@ -2,11 +2,11 @@
 
 from functools import partial
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks._harness import Goal, Scale, Section, Table, median, number, run_job, run_server
-from benchmarks._harness import spread as shown
+from benchmarks._harness import Goal, Scale, Section, Table, number, run_job, run_server, spread
 
 _MB = 1_000_000
 
@@ -68,10 +68,10 @@ def _speed_table(figures: Figures, rows: int) -> Table:
         table.append(
             [
                 name,
-                shown(loaded) if loaded else "",
-                shown(_send_rates(figures, name, rows)),
-                shown([rows / one["seconds"] for one in taken]),
-                shown(cpu),
+                spread(loaded) if loaded else "",
+                spread(_send_rates(figures, name, rows)),
+                spread([rows / one["seconds"] for one in taken]),
+                spread(cpu),
             ]
         )
     columns = ["", "rows/s loaded", "requests/s sent", "rows/s of the whole job", "CPU us/row"]

@@ -1,6 +1,7 @@
 """Awaited calls: what one costs beside a bare HTTP client and the official SDK."""
 
 from functools import partial
+from statistics import median
 from typing import Any
 
 from benchmarks._harness import (
@@ -10,7 +11,6 @@ from benchmarks._harness import (
     Section,
     Table,
     Worker,
-    median,
     ratios,
     spread,
     take_turns,

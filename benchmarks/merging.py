@@ -1,16 +1,8 @@
 """Group commit: what many adds for few subscribers cost with and without merging."""
 
-from benchmarks._harness import (
-    Goal,
-    Scale,
-    Section,
-    Table,
-    counts,
-    median,
-    run_job,
-    run_server,
-    spread,
-)
+from statistics import median
+
+from benchmarks._harness import Goal, Scale, Section, Table, counts, run_job, run_server, spread
 
 _SHOWN = {"add": "device_tokens.add, merged", "append": "credentials.append, one by one"}
 

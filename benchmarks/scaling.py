@@ -1,6 +1,7 @@
 """Growth: CPU per request as more calls are in flight and as more subscribers come."""
 
 from functools import partial
+from statistics import median
 from typing import Any
 
 from benchmarks._harness import (
@@ -10,7 +11,6 @@ from benchmarks._harness import (
     Section,
     Table,
     Worker,
-    median,
     run_job,
     run_server,
     spread,

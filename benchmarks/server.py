@@ -2,7 +2,7 @@
 
 It runs in a process of its own, stores nothing, and answers every write with a subscriber whose
 only channel has the tokens just sent. With `rate` it keeps the API's token bucket. `GET /counts`
-and `POST /reset` are for the benchmarks.
+is for the benchmarks.
 """
 
 import argparse
@@ -72,36 +72,20 @@ class Answerer:
     """Answers requests and counts them."""
 
     def __init__(self, rate: int | None) -> None:
-        self._rate = rate
-        self.reset()
-
-    def reset(self) -> None:
-        """Fill the bucket and forget the counts."""
-        self._bucket = Bucket(self._rate) if self._rate else None
+        self._bucket = Bucket(rate) if rate else None
         self._accepted = self._rejected = 0
 
-    def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:
+    def answer(self, path: bytes, body: bytes) -> bytes:
         """Return the whole answer to one request."""
         if path == b"/counts":
-            return _render(b"200 OK", orjson.dumps(self._counts()))
-        if path == b"/reset":
-            self.reset()
-            return _render(b"200 OK", b"{}")
+            counts = {"accepted": self._accepted, "rejected": self._rejected}
+            return _render(b"200 OK", orjson.dumps(counts))
         accepted, headers = self._bucket.take() if self._bucket else (True, b"")
         if not accepted:
             self._rejected += 1
             return _render(b"429 Too Many Requests", _LIMITED, headers)
         self._accepted += 1
-        if method == b"DELETE":
-            return b"HTTP/1.1 204 No Content\r\n%b\r\n" % headers
         return _render(b"200 OK", _echo(path, body), headers)
-
-    def _counts(self) -> dict[str, Any]:
-        return {
-            "accepted": self._accepted,
-            "rejected": self._rejected,
-            "cpu_seconds": time.process_time(),
-        }
 
 
 def _echo(path: bytes, body: bytes) -> bytes:
@@ -141,10 +125,10 @@ class Connection(asyncio.Protocol):
             end += 4 + _body_length(head)
             if len(self._buffer) < end:
                 return
-            method, path, _ = head[: head.index(b"\r\n")].split(b" ")
+            _, path, _ = head[: head.index(b"\r\n")].split(b" ")
             body = self._buffer[len(head) + 4 : end]
             self._buffer = self._buffer[end:]
-            self._transport.write(self._answerer.answer(method, path, body))
+            self._transport.write(self._answerer.answer(path, body))
 
 
 def _body_length(head: bytes) -> int:

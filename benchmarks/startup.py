@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
-from benchmarks._harness import ROOT, Goal, Scale, Section, Table, median, number, spread
+from benchmarks._harness import ROOT, Goal, Scale, Section, Table, number, spread
 
 _PROGRAM = str(Path(sys.executable).parent / "novu-credentials")
 _COMMANDS = {
