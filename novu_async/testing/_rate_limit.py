@@ -37,8 +37,8 @@ class RateLimiter:
     """Keep one bucket per category: `configuration` for subscribers, `global` for the rest.
 
     `per_second` is the limit of the configuration category, at least one request in a window of
-    5 seconds. The bucket is refilled only when
-    too few tokens are left; it is forgotten 10 seconds after it was last filled.
+    5 seconds. The bucket is refilled only when too few tokens are left; it is forgotten 10 seconds
+    after it was last filled.
     """
 
     per_second: float
@@ -54,18 +54,18 @@ class RateLimiter:
     def take(self, category: str, *, bulk: bool, now: float) -> Verdict:
         """Charge one request (100 tokens for a bulk one) at `now`, in seconds."""
         limit = self._find_limit(category)
-        cost = BULK_COST if bulk else 1
+        kind, cost = ("bulk", BULK_COST) if bulk else ("single", 1)
         now_ms = now * 1000
-        blocked = self._blocked_ms.get((category, "bulk" if bulk else "single"), 0.0)
+        blocked = self._blocked_ms.get((category, kind), 0.0)
         if blocked > now_ms:
             allowed, remaining, reset_ms = False, 0, blocked
         else:
             allowed, remaining, reset_ms = self._charge(category, limit, cost, now_ms)
             if not allowed:
-                self._blocked_ms[category, "bulk" if bulk else "single"] = reset_ms
+                self._blocked_ms[category, kind] = reset_ms
         seconds = max(math.ceil((reset_ms - now_ms) / 1000), 0)
         return Verdict(
-            allowed, self._make_headers(category, bulk, limit, remaining, seconds, allowed)
+            allowed, self._make_headers(category, kind, limit, remaining, seconds, allowed)
         )
 
     def _find_limit(self, category: str) -> int:
@@ -102,16 +102,15 @@ class RateLimiter:
         return True
 
     def _make_headers(
-        self, category: str, bulk: bool, limit: int, remaining: int, seconds: int, allowed: bool
+        self, category: str, kind: str, limit: int, remaining: int, seconds: int, allowed: bool
     ) -> dict[str, str]:
         burst = math.floor(limit * (1 + _BURST))
-        cost = "bulk" if bulk else "single"
         headers = {
             "RateLimit-Remaining": str(remaining),
             "RateLimit-Limit": str(limit),
             "RateLimit-Reset": str(seconds),
             "RateLimit-Policy": f'{limit};w={WINDOW_SECONDS};burst={burst};comment="token bucket"'
-            f';category="{category}";cost="{cost}";serviceLevel="{self.service_level}"',
+            f';category="{category}";cost="{kind}";serviceLevel="{self.service_level}"',
         }
         if not allowed:
             headers["Retry-After"] = str(seconds)
