@@ -54,12 +54,12 @@ def choose_files(
     `verb` tells jobs of one input apart. Raises click.UsageError where the failures would overwrite
     the input.
     """
-    name, suffix = _name_of(source), verb and f".{verb}"
+    name, verb = _name_of(source), verb and f".{verb}"
     if failures is not None and source not in (None, STDIN) and _is_same(failures, str(source)):
         raise click.UsageError("--failures would overwrite the input: choose another file")
     return JobFiles(
-        Path(job) if job is not None else _name_job(name, suffix),
-        Path(failures) if failures is not None else _name_failures(name, suffix),
+        Path(f"{name}{verb}.job" if job is None else job),
+        _name_failures(name, verb) if failures is None else Path(failures),
         is_ours=job is None,
         names_failures=failures is None,
     )
@@ -74,9 +74,8 @@ def choose_files_of_job(job: str, failures: str | None, *, verb: str = "") -> Jo
     from novu_async.bulk import read_job
 
     source = _source_named(read_job(job).source)
-    files = choose_files(source, job, failures, verb=verb)
-    default = _name_job(_name_of(source), verb and f".{verb}")
-    return files._replace(is_ours=_is_same(job, str(default)))
+    named_by_us = choose_files(source, None, failures, verb=verb)
+    return named_by_us._replace(job=Path(job), is_ours=_is_same(job, named_by_us.job))
 
 
 def _source_named(name: str) -> str | None:
@@ -92,10 +91,6 @@ def _name_of(source: str | None) -> str:
     return "stdin" if source == STDIN else Path(source).name or "input"
 
 
-def _name_job(name: str, verb: str) -> Path:
-    return Path(f"{name}{verb}.job")
-
-
 def _name_failures(name: str, verb: str) -> Path:
     """Return tokens.failed.csv for tokens.csv, tokens.failed-2.csv for tokens.failed.csv."""
     stem, suffix = os.path.splitext(name.removesuffix(".gz"))
@@ -105,7 +100,7 @@ def _name_failures(name: str, verb: str) -> Path:
     return Path(f"{stem}{verb}.failed{'.csv' if suffix == '.parquet' else suffix}")
 
 
-def _is_same(one: str, other: str) -> bool:
+def _is_same(one: str, other: str | Path) -> bool:
     try:
         return os.path.samefile(one, other)
     except OSError:
