@@ -8,6 +8,7 @@ from novu_async.cli._connection import Connection
 from novu_async.cli._errors import FAILED, complain
 from novu_async.cli._options import (
     TOKENS_HELP,
+    combine,
     connects,
     example,
     gather_tokens,
@@ -22,15 +23,16 @@ if TYPE_CHECKING:
     from novu_async import SubscriberResponseDto
 
 
-def _takes_credentials(command: Any) -> Any:
-    command = click.option("--channel", help="Channel or room, for providers that need one.")(
-        command
-    )
-    command = click.option(
+_takes_credentials = combine(
+    connects,
+    names_channel,
+    takes_tokens,
+    json_option,
+    click.option(
         "--webhook-url", metavar="URL", help="Webhook URL of a chat provider; `-` reads it."
-    )(command)
-    return connects(names_channel(takes_tokens(json_option(command))))
-
+    ),
+    click.option("--channel", help="Channel or room, for providers that need one."),
+)
 
 _UPDATE_HELP = f"""Set the credentials of one channel.
 

@@ -2,15 +2,20 @@
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from novu_async.cli._connection import Connection
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
 
 _STDIN = "-"
+
+
+def combine(*options: Decorator) -> Decorator:
+    """Make one decorator of several, in the order in which they would be stacked."""
+    return lambda command: functools.reduce(lambda made, add: add(made), reversed(options), command)
 
 
 def connects(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,27 +53,20 @@ def connects(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def names_channel(command: Command) -> Command:
-    """Add the arguments that name a channel."""
-    decorators: list[Callable[[Any], Any]] = [
-        click.argument("subscriber_id"),
-        click.argument("provider_id"),
-        click.option(
-            "--integration-identifier",
-            metavar="ID",
-            help="The integration, where the provider has several [default: the newest].",
-        ),
-    ]
-    return functools.reduce(lambda made, add: add(made), reversed(decorators), command)
-
-
-def takes_tokens(command: Command) -> Command:
-    """Add the arguments that give device tokens; `gather_tokens` collects them."""
-    from_file = click.option(
-        "--tokens-file", metavar="FILE", help="Read device tokens from FILE, one a line."
-    )
-    return click.argument("tokens", nargs=-1, metavar="[TOKEN]...")(from_file(command))
-
+names_channel = combine(
+    click.argument("subscriber_id"),
+    click.argument("provider_id"),
+    click.option(
+        "--integration-identifier",
+        metavar="ID",
+        help="The integration, where the provider has several [default: the newest].",
+    ),
+)
+takes_tokens = combine(
+    click.argument("tokens", nargs=-1, metavar="[TOKEN]..."),
+    click.option("--tokens-file", metavar="FILE", help="Read device tokens from FILE, one a line."),
+)
+"""What `gather_tokens` collects."""
 
 TOKENS_HELP = """
 Tokens on the command line can be seen by every user of this machine (ps): give `-` to read them

@@ -2,20 +2,20 @@
 
 import os
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from novu_async.cli._connection import Connection
 from novu_async.cli._errors import FAILED
-from novu_async.cli._options import connects, example, json_option
+from novu_async.cli._options import combine, connects, example, json_option
 from novu_async.cli._output import echo, echo_json
 
 if TYPE_CHECKING:
-    from novu_async.bulk import Bulk, DryRun
+    from novu_async.bulk import DryRun
 
-_SOURCE_OPTIONS: list[Callable[[Any], Any]] = [
+_source_options = combine(
     click.argument("file", required=False),
     click.option(
         "--select",
@@ -36,8 +36,8 @@ _SOURCE_OPTIONS: list[Callable[[Any], Any]] = [
         is_flag=True,
         help="Of a failures file, only the rows that can succeed as they are.",
     ),
-]
-_RUN_OPTIONS: list[Callable[[Any], Any]] = [
+)
+_run_options = combine(
     click.option(
         "--job",
         metavar="PATH",
@@ -67,11 +67,7 @@ _RUN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--quiet", "-q", is_flag=True, help="Show no progress."),
     json_option,
     connects,
-]
-
-
-def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda command: reduce(lambda made, add: add(made), reversed(options), command)
+)
 
 
 @click.command(
@@ -80,7 +76,7 @@ def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
         "novu-credentials register examples/device_tokens.csv",
     )
 )
-@_with(*_SOURCE_OPTIONS)
+@_source_options
 @click.option(
     "--operation",
     type=click.Choice(["append", "replace", "remove", "delete"]),
@@ -97,7 +93,7 @@ def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 )
 @click.option("--dry-run", is_flag=True, help="Read and check everything, send nothing.")
 @click.option("--verify", "verifies", is_flag=True, help="Read back afterwards what was written.")
-@_with(*_RUN_OPTIONS)
+@_run_options
 def register(operation: str, on_missing: str, dry_run: bool, verifies: bool, **options: Any) -> int:
     """Register the device tokens of FILE; `-` is standard input.
 
@@ -111,22 +107,19 @@ def register(operation: str, on_missing: str, dry_run: bool, verifies: bool, **o
     if dry_run:
         return _plan(operation, on_missing, **options)
 
-    def begin(bulk: "Bulk", records: Any, **more: Any) -> Any:
-        more.update(operation=operation, on_missing_subscriber=on_missing, verify=verifies)
-        return bulk.register(records, **more)
-
-    return _run("", begin, **options)
+    chosen = {"operation": operation, "on_missing_subscriber": on_missing, "verify": verifies}
+    return _run("", lambda bulk, **more: bulk.register(**chosen, **more), **options)
 
 
 @click.command(epilog=example("novu-credentials verify examples/device_tokens.csv"))
-@_with(*_SOURCE_OPTIONS, *_RUN_OPTIONS)
+@_source_options
+@_run_options
 def verify(**options: Any) -> int:
     """Say which tokens of FILE are not stored; writes nothing.
 
     FILE is what `register` takes. Every channel is read back, as fast as the server admits.
     """
-
-    return _run("verify", lambda bulk, records, **more: bulk.verify(records, **more), **options)
+    return _run("verify", lambda bulk, **more: bulk.verify(**more), **options)
 
 
 def _run(
