@@ -29,37 +29,54 @@ def tokens() -> None:
     """
 
 
-def _run(verb: str, tokens: list[str] | None, options: dict[str, Any], **more: Any) -> None:
+def _run(
+    verb: str,
+    *,
+    subscriber_id: str,
+    provider_id: str,
+    as_json: bool,
+    connection: "Connection",
+    tokens: tuple[str, ...] | None = None,
+    tokens_file: str | None = None,
+    reveal: bool = False,
+    **more: Any,
+) -> None:
+    """Call a verb, with device tokens where it takes some, and print what the channel holds."""
     from novu_async.cli._run import run
 
-    connection: Connection = options["connection"]
-    where = (options["subscriber_id"], options["provider_id"])
-    more["integration_identifier"] = options["integration_identifier"]
-    if tokens is not None and not tokens:
-        raise click.UsageError("give a TOKEN, - or --tokens-file")
+    where = (subscriber_id, provider_id)
+    if tokens is not None:
+        more["tokens"] = gather_tokens(tokens, tokens_file)
+        if not more["tokens"]:
+            raise click.UsageError("give a TOKEN, - or --tokens-file")
 
     async def call() -> "DeviceTokensResult":
         async with connection.open() as novu:
             method = getattr(novu.subscribers.device_tokens, verb)
-            given = () if tokens is None else (tokens,)
-            return await method(*where, *given, **more)  # type: ignore[no-any-return]
+            return await method(*where, **more)  # type: ignore[no-any-return]
 
-    _print(run(call()), where, options)
+    _print(run(call()), *where, reveal=reveal, as_json=as_json)
 
 
-def _print(result: "DeviceTokensResult", where: tuple[str, str], options: dict[str, Any]) -> None:
+def _print(
+    result: "DeviceTokensResult",
+    subscriber_id: str,
+    provider_id: str,
+    *,
+    reveal: bool,
+    as_json: bool,
+) -> None:
     from novu_async.cli._channel_text import describe_tokens, show_secret
 
-    reveal = options.get("reveal", False)
-    if not options["as_json"]:
+    if not as_json:
         change = "" if result.change == "unchanged" else f"{result.change}: "
         holds = describe_tokens(result.device_tokens, reveal=reveal)
-        echo(f"{change}{where[1]} of {where[0]} holds {holds}")
+        echo(f"{change}{provider_id} of {subscriber_id} holds {holds}")
         return
     echo_json(
         {
-            "subscriber_id": where[0],
-            "provider_id": where[1],
+            "subscriber_id": subscriber_id,
+            "provider_id": provider_id,
             "change": result.change,
             "device_tokens": [show_secret(one, reveal=reveal) for one in result.device_tokens],
             "removed": len(result.removed),
@@ -67,10 +84,6 @@ def _print(result: "DeviceTokensResult", where: tuple[str, str], options: dict[s
             "requests": result.requests,
         }
     )
-
-
-def _given(options: dict[str, Any]) -> list[str]:
-    return gather_tokens(options["tokens"], options["tokens_file"])
 
 
 @tokens.command(
@@ -83,14 +96,15 @@ def _given(options: dict[str, Any]) -> list[str]:
 @takes_tokens
 @click.option(
     "--on-missing",
+    "on_missing_subscriber",
     type=click.Choice(["raise", "create"]),
     default="raise",
     show_default=True,
     help="What to do where the subscriber does not exist.",
 )
 @json_option
-def add(on_missing: str, **options: Any) -> None:
-    _run("add", _given(options), options, on_missing_subscriber=on_missing)
+def add(**options: Any) -> None:
+    _run("add", **options)
 
 
 @tokens.command(
@@ -103,7 +117,7 @@ def add(on_missing: str, **options: Any) -> None:
 @takes_tokens
 @json_option
 def replace(**options: Any) -> None:
-    _run("replace", _given(options), options)
+    _run("replace", **options)
 
 
 @tokens.command(
@@ -116,7 +130,7 @@ def replace(**options: Any) -> None:
 @takes_tokens
 @json_option
 def remove(**options: Any) -> None:
-    _run("remove", _given(options), options)
+    _run("remove", **options)
 
 
 @tokens.command(epilog=example("novu-credentials tokens clear user-42 fcm"))
@@ -125,7 +139,7 @@ def remove(**options: Any) -> None:
 @json_option
 def clear(**options: Any) -> None:
     """Erase all device tokens; the channel itself stays."""
-    _run("clear", None, options)
+    _run("clear", **options)
 
 
 @tokens.command("list", epilog=example("novu-credentials tokens list user-42 fcm"))
@@ -135,4 +149,4 @@ def clear(**options: Any) -> None:
 @json_option
 def list_(**options: Any) -> None:
     """List the device tokens, as fingerprints."""
-    _run("list", None, options)
+    _run("list", **options)
