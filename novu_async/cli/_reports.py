@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from novu_async.cli._output import bad, count, format_seconds, format_table, good
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from novu_async.bulk import DryRun, Reason, Report
 
@@ -21,37 +21,28 @@ _FAILED = {"verify": "not stored"}
 
 def format_report(report: "Report") -> str:
     """Write a report as a table, with what failed and why below it."""
-    rows = [
-        ("rows read", f"{report.rows:,}", ""),
-        ("invalid", f"{report.invalid:,}", ""),
-        ("duplicates", f"{report.duplicates:,}", ""),
-        ("subscribers", f"{report.subscribers:,}", ""),
-        ("requests sent", f"{report.requests:,}", ""),
-        (_DONE[report.operation], f"{report.done:,}", ""),
-        (_FAILED.get(report.operation, "failed"), f"{report.failed:,}", ""),
+    figures: list[tuple[str, int, Callable[[str], str] | None]] = [
+        ("rows read", report.rows, None),
+        ("invalid", report.invalid, bad),
+        ("duplicates", report.duplicates, None),
+        ("subscribers", report.subscribers, None),
+        ("requests sent", report.requests, None),
+        (_DONE[report.operation], report.done, good),
+        (_FAILED.get(report.operation, "failed"), report.failed, bad),
     ]
     if report.verified:
-        rows.append(("read back", f"{report.verified:,}", ""))
+        figures.append(("read back", report.verified, None))
     if report.waiting:
-        rows.append(("waiting", f"{report.waiting:,}", ""))
+        figures.append(("waiting", report.waiting, bad))
+    rows = [(label, f"{number:,}", "") for label, number, _ in figures]
     rate = report.requests / report.seconds if report.seconds else 0.0
     rows.append(("seconds", f"{report.seconds:.1f}", f"{rate:,.0f} requests/s" if rate else ""))
-    parts = [_colour(format_table(rows), report)]
-    parts += _format_reasons("invalid rows", report.invalid_reasons)
-    parts += _format_reasons("failed rows", report.failures)
-    return "\n".join(parts)
-
-
-def _colour(table: str, report: "Report") -> str:
-    """Colour the line of what is done, and those of what went wrong."""
-    wrong = [name for name in ("invalid", "failed", "waiting") if getattr(report, name)]
-    lines = []
-    for line in table.split("\n"):
-        if line.startswith(_DONE[report.operation]) and report.done:
-            lines.append(good(line))
-        else:
-            label = "failed" if line.startswith("not stored") else line.split(" ", 1)[0]
-            lines.append(bad(line) if label in wrong else line)
+    lines = format_table(rows).split("\n")
+    for place, (_, number, colour) in enumerate(figures):
+        if colour is not None and number:
+            lines[place] = colour(lines[place])
+    lines += _format_reasons("invalid rows", report.invalid_reasons)
+    lines += _format_reasons("failed rows", report.failures)
     return "\n".join(lines)
 
 
