@@ -19,3 +19,8 @@ class Done(NamedTuple):
 
 
 Run = Callable[..., Done]
+
+
+def list_names(folder: Path) -> set[str]:
+    """Return the names of what is in a folder."""
+    return {path.name for path in folder.iterdir()}

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from cli_program import Run
 
-from novu_async.cli._credentials import _report_write
-from novu_async.models import SubscriberResponseDto
 from novu_async.testing import LocalNovu
 
 SECRET = "device-token-that-nobody-may-see"
@@ -109,11 +107,12 @@ def test_tokens_add_creates_the_subscriber(run: Run) -> None:
         assert strict.device_tokens("new", "fcm") == ["one"]
 
 
-def test_acknowledged_but_not_stored_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_acknowledged_but_not_stored_is_told(run: Run, server: LocalNovu) -> None:
     """A token that the answer lacks makes the status 1, whatever the API acknowledged."""
-    subscriber = SubscriberResponseDto(subscriber_id="u1")
-    assert _report_write(subscriber, "u1", "fcm", ["one"], as_json=False) == 1
-    assert "1 device token acknowledged but not stored" in capsys.readouterr().err
+    server.faults.next("overwritten")
+    done = run("append", "u1", "fcm", "one")
+    assert done.status == 1
+    assert "1 device token acknowledged but not stored" in done.err
 
 
 def test_key_comes_from_a_file(run: Run, server: LocalNovu, tmp_path: Path) -> None:

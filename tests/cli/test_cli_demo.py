@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cli_program import BIN, ROOT, Run
+from cli_program import BIN, ROOT, Run, list_names
 
 from novu_async.cli._demo import _check
 from novu_async.testing import LocalNovu
@@ -21,7 +21,7 @@ def test_demo_stores_and_checks(run: Run, tmp_path: Path) -> None:
     assert done.status == 0
     assert "2 of 2 valid tokens of 2 subscribers are stored exactly once" in done.out
     assert "export NOVU_API_KEY=" in done.out
-    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+    assert list_names(tmp_path) == {"in.csv"}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from cli_program import Run
+from cli_program import Run, list_names
 
 GOOD = b"subscriber_id,provider_id,token\nu1,fcm,t1\n"
 
@@ -82,7 +82,7 @@ def test_unusable_file(run: Run, tmp_path: Path, content: bytes | None, said: st
     assert done.err.count("\n") == 1
     assert "input.csv" in done.err
     assert said in done.err
-    assert {path.name for path in tmp_path.iterdir()} <= {"input.csv"}
+    assert list_names(tmp_path) <= {"input.csv"}
 
 
 def test_directory_as_a_file(run: Run) -> None:
@@ -103,7 +103,7 @@ def test_wrong_key(run: Run, tmp_path: Path, command: list[str]) -> None:
     assert "check NOVU_API_KEY" in done.err
     assert "wrong-key" not in done.err
     assert done.err.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert list_names(tmp_path) == {"a.csv"}
 
 
 def test_wrong_key_and_invalid_rows(run: Run, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_wrong_key_and_invalid_rows(run: Run, tmp_path: Path) -> None:
     assert done.status == 2
     assert "check NOVU_API_KEY" in done.err
     assert done.err.endswith("1 row to put right: see a.failed.csv\n")
-    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "a.failed.csv"}
+    assert list_names(tmp_path) == {"a.csv", "a.failed.csv"}
 
 
 def test_no_key(run: Run) -> None:
@@ -131,7 +131,7 @@ def test_no_server(run: Run, tmp_path: Path, command: list[str]) -> None:
     assert done.status == 2
     assert "cannot connect to http://127.0.0.1:9: Connection refused; check" in done.err
     assert done.err.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert list_names(tmp_path) == {"a.csv"}
 
 
 def test_refused_by_the_api(run: Run) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_program import Run
+from cli_program import Run, list_names
 
 from novu_async.bulk.loader import DONE
 from novu_async.testing import LocalNovu
@@ -38,10 +38,6 @@ def _row(table: str, label: str) -> int:
     return int(found[1].replace(",", ""))
 
 
-def _names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
 def test_summary_counts_every_row(run: Run, server: LocalNovu, tmp_path: Path) -> None:
     """The table counts all rows, and a broken line loses nothing but itself."""
     (tmp_path / "in.csv").write_bytes(MIXED)
@@ -61,7 +57,7 @@ def test_all_stored_is_zero(run: Run, write_tokens: Callable[..., Path], tmp_pat
     """Where every row is stored the status is 0, and no file is left beside the input."""
     write_tokens(20)
     assert run("register", "tokens.csv").status == 0
-    assert _names(tmp_path) == {"tokens.csv"}
+    assert list_names(tmp_path) == {"tokens.csv"}
 
 
 def test_failed_rows_can_be_fed_back(run: Run, tmp_path: Path) -> None:
@@ -87,7 +83,7 @@ def test_failures_of_failures_do_not_overwrite(run: Run, tmp_path: Path) -> None
     """Rows that fail twice go to a file of their own."""
     (tmp_path / "in.failed.csv").write_text("subscriber_id,provider_id,token\nu1,fcm,\n")
     assert run("register", "in.failed.csv").status == 1
-    assert "in.failed-2.csv" in _names(tmp_path)
+    assert "in.failed-2.csv" in list_names(tmp_path)
 
 
 def test_inputs_of_one_name_keep_their_failures(run: Run, tmp_path: Path) -> None:
@@ -103,7 +99,7 @@ def test_inputs_of_one_name_keep_their_failures(run: Run, tmp_path: Path) -> Non
         assert run("register", "wed/in.csv").status == 0
     assert "mon" in (tmp_path / "in.failed.old.csv").read_text()
     assert "tue" in (tmp_path / "in.failed.old2.csv").read_text()
-    assert _names(tmp_path) == {"mon", "tue", "wed", "in.failed.old.csv", "in.failed.old2.csv"}
+    assert list_names(tmp_path) == {"mon", "tue", "wed", "in.failed.old.csv", "in.failed.old2.csv"}
 
 
 def test_failures_do_not_replace_the_output(start: Any, tmp_path: Path) -> None:
@@ -114,7 +110,7 @@ def test_failures_do_not_replace_the_output(start: Any, tmp_path: Path) -> None:
         said = process.stderr.read()
     assert process.wait() == 2
     assert "out cannot be written: this program's output goes there" in said
-    assert _names(tmp_path) == {"in.csv", "out"}
+    assert list_names(tmp_path) == {"in.csv", "out"}
 
 
 def test_failures_that_cannot_be_written_at_the_end(
@@ -139,7 +135,7 @@ def test_failures_that_cannot_be_written_at_the_end(
     assert second.endswith(" register in.csv --failures FILE")
     again = run("register", "in.csv", "--failures", "other.csv")
     assert again.status == 1
-    assert _names(tmp_path) == {"in.csv", "other.csv"}
+    assert list_names(tmp_path) == {"in.csv", "other.csv"}
     assert "u2,fcm,," in (tmp_path / "other.csv").read_text()
 
 
@@ -172,7 +168,7 @@ def test_only_retryable_of_a_query(run: Run, server: LocalNovu, tmp_path: Path) 
     assert set(server.subscribers) == {"u1"}
 
 
-def test_columns_by_other_names(run: Run, server: LocalNovu, tmp_path: Path) -> None:
+def test_columns_by_otherlist_names(run: Run, server: LocalNovu, tmp_path: Path) -> None:
     """--map and --provider read an export as it is."""
     (tmp_path / "in.csv").write_text("user;push_token;note\nu1;one;x\n")
     options = ("--map", "subscriber_id=user", "--map", "token=push_token", "--provider", "fcm")
@@ -233,7 +229,7 @@ def test_dry_run_sends_nothing(run: Run, server: LocalNovu, tmp_path: Path) -> N
     assert re.search(r"^  free +20/s +0\.0 s$", done.out, re.MULTILINE)
     assert "shared" not in done.out
     assert server.requests == []
-    assert _names(tmp_path) == {"in.csv"}
+    assert list_names(tmp_path) == {"in.csv"}
 
 
 def test_verify_names_what_is_missing(
@@ -311,7 +307,7 @@ def test_stop_in_the_middle_is_told(run: Run, tmp_path: Path) -> None:
         local.add_integration("apns")
         assert run("register", "in.csv", *options).status == 0
         assert len(local.subscribers) == 520
-    assert _names(tmp_path) == {"in.csv"}
+    assert list_names(tmp_path) == {"in.csv"}
 
 
 def test_stop_while_reading_back_is_told(run: Run, write_tokens: Callable[..., Path]) -> None:
@@ -375,15 +371,15 @@ def test_a_job_alone_keeps_the_names_of_its_source(
         job, failures = f"{name}.job", f"{name.removesuffix('.csv')}.failed"
         failures += ".csv" if name == "in.csv" else ""
         assert f"1 row to put right: see {failures}" in stopped.err
-        assert _names(tmp_path) == {"in.csv", job, failures}
+        assert list_names(tmp_path) == {"in.csv", job, failures}
         stopped = run("register", "--job", job, *options, NOVU_API_KEY="wrong")
         assert stopped.status == 2
-        assert job in _names(tmp_path)
+        assert job in list_names(tmp_path)
         local.add_integration("apns")
         done = run("register", "--job", job, *options)
         assert f"1 row to put right: see {failures}" in done.err
         assert len(local.subscribers) == 50
-    assert _names(tmp_path) == {"in.csv", failures}
+    assert list_names(tmp_path) == {"in.csv", failures}
 
 
 def test_a_file_whose_name_looks_like_a_query_is_a_file(run: Run, tmp_path: Path) -> None:
@@ -401,7 +397,7 @@ def test_a_job_alone_of_a_name_of_the_users_is_kept(
     write_tokens(3)
     run("register", "tokens.csv", "--job", "my.job")
     assert run("register", "--job", "my.job").status == 0
-    assert _names(tmp_path) == {"tokens.csv", "my.job"}
+    assert list_names(tmp_path) == {"tokens.csv", "my.job"}
 
 
 def test_job_show_says_how_much_is_read_back(

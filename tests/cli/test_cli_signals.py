@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_program import PROGRAM, Run
+from cli_program import PROGRAM, Run, list_names
 
 from novu_async.bulk.engine import Engine
 from novu_async.testing import LocalNovu
@@ -86,7 +86,7 @@ def test_signal_saves_and_the_printed_command_goes_on(
     assert process.returncode == 0, err
     assert len(server.requests) == ROWS, "what was acknowledged is not sent again"
     _assert_all_stored_once(server)
-    assert {path.name for path in tmp_path.iterdir()} == {"tokens.csv"}
+    assert list_names(tmp_path) == {"tokens.csv"}
 
 
 def test_signal_before_any_row_is_done_saves_nothing(
@@ -111,7 +111,7 @@ def test_signal_before_any_row_is_done_saves_nothing(
     last = done.err.splitlines()[-1]
     assert last.startswith("interrupted before any row was done; to begin again: ")
     assert last.endswith(" register tokens.csv")
-    assert {path.name for path in tmp_path.iterdir()} == {"tokens.csv"}
+    assert list_names(tmp_path) == {"tokens.csv"}
 
 
 def test_standard_input_is_not_needed_again(

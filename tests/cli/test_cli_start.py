@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_program import PROGRAM
+from cli_program import PROGRAM, list_names
 
 from novu_async.testing import LocalNovu
 
@@ -87,7 +87,7 @@ def test_too_few_files_are_told_before_anything_is_read(
     assert "may have 60: raise the limit (ulimit -n), or give --concurrency 28" in err
     assert err.count("\n") == 1
     assert server.requests == []
-    assert {path.name for path in tmp_path.iterdir()} == {"tokens.csv"}
+    assert list_names(tmp_path) == {"tokens.csv"}
 
 
 def test_as_many_files_are_opened_as_the_system_allows(
