@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from raw_http import send
 
 from novu_async.testing import LocalNovu
 
@@ -25,9 +26,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("era", ["2024", "2026"])
 @pytest.mark.parametrize(("header", "message", "named"), REFUSED)
-async def test_a_wrong_key_is_401(
-    send: Any, era: Any, header: str | None, message: str, named: bool
-) -> None:
+async def test_a_wrong_key_is_401(era: Any, header: str | None, message: str, named: bool) -> None:
     """Each way of getting the header wrong has its own text; a bare key comes back in it."""
     headers = {} if header is None else {"Authorization": header}
     async with LocalNovu(era=era, api_keys=["good"]) as local:
@@ -45,7 +44,7 @@ async def test_a_wrong_key_is_401(
     }
 
 
-async def test_each_of_several_keys_is_accepted(send: Any) -> None:
+async def test_each_of_several_keys_is_accepted() -> None:
     """All keys given belong to the one environment; the first is `api_key`."""
     async with LocalNovu(api_keys=["one", "two"]) as local:
         assert local.api_key == "one"
@@ -53,7 +52,7 @@ async def test_each_of_several_keys_is_accepted(send: Any) -> None:
             assert (await send(local, "PUT", PATH, body=BODY, key=key)).status == 200
 
 
-async def test_the_key_is_checked_before_the_body_is_validated(send: Any) -> None:
+async def test_the_key_is_checked_before_the_body_is_validated() -> None:
     """A valid request line with an invalid body and no key is 401."""
     async with LocalNovu() as local:
         assert (await send(local, "PUT", PATH, body={}, key=None)).status == 401

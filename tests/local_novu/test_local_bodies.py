@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from raw_http import connect, make_request, read_reply, send
 
 from novu_async.testing import LocalNovu
 from novu_async.testing._json_text import MalformedJSONError, dump, explain, parse
@@ -53,9 +54,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("text", "message"), MALFORMED)
-async def test_malformed_json_is_400_in_the_parsers_words(
-    send: Any, text: str, message: str
-) -> None:
+async def test_malformed_json_is_400_in_the_parsers_words(text: str, message: str) -> None:
     """Malformed JSON is refused with Node's own message, even without an API key."""
     async with LocalNovu(era="2024") as local:
         reply = await send(local, "PUT", PATH, body=text.encode(), key=None)
@@ -111,7 +110,7 @@ READ_AS_EMPTY = [
 
 
 @pytest.mark.parametrize("content_type", READ_AS_EMPTY)
-async def test_another_content_type_reads_as_an_empty_body(send: Any, content_type: str) -> None:
+async def test_another_content_type_reads_as_an_empty_body(content_type: str) -> None:
     """A body that is neither JSON nor a form is not read: validation then misses everything."""
     async with LocalNovu(era="2024") as local:
         headers = {"Content-Type": content_type}
@@ -130,7 +129,7 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("headers", ACCEPTED)
-async def test_json_under_other_headers(send: Any, headers: dict[str, str]) -> None:
+async def test_json_under_other_headers(headers: dict[str, str]) -> None:
     """The content type is matched in any case, and any UTF charset is decoded."""
     async with LocalNovu() as local:
         assert (await send(local, "PUT", PATH, body=GOOD, headers=headers)).status == 200
@@ -148,9 +147,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("era", ["2024", "2026"])
 @pytest.mark.parametrize("headers", UNREADABLE)
-async def test_an_unknown_charset_or_encoding_is_500(
-    send: Any, era: Any, headers: dict[str, str]
-) -> None:
+async def test_an_unknown_charset_or_encoding_is_500(era: Any, headers: dict[str, str]) -> None:
     """What the body parser gives up on is a 500 with an errorId, before authentication."""
     async with LocalNovu(era=era) as local:
         reply = await send(local, "PUT", PATH, body=GOOD, headers=headers, key=None)
@@ -162,7 +159,7 @@ async def test_an_unknown_charset_or_encoding_is_500(
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-async def test_a_compressed_body_is_read(send: Any, coding: str, pack: Any) -> None:
+async def test_a_compressed_body_is_read(coding: str, pack: Any) -> None:
     """gzip and deflate request bodies are decompressed."""
     body = pack(json.dumps(GOOD).encode())
     async with LocalNovu() as local:
@@ -172,7 +169,7 @@ async def test_a_compressed_body_is_read(send: Any, coding: str, pack: Any) -> N
         assert local.device_tokens("u1", "fcm") == ["a"]
 
 
-async def test_byte_order_mark_and_duplicate_keys(send: Any) -> None:
+async def test_byte_order_mark_and_duplicate_keys() -> None:
     """A UTF-8 byte order mark is skipped; of duplicate keys the last one counts."""
     body = (
         b'\xef\xbb\xbf{"providerId":"apns","providerId":"fcm","credentials":{"deviceTokens":["a"]}}'
@@ -190,7 +187,7 @@ def make_body(size: int) -> bytes:
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 @pytest.mark.parametrize(("era", "refusal"), [("2024", 500), ("2026", 413)])
-async def test_a_body_may_have_102400_bytes(send: Any, era: Any, refusal: int, pack: Any) -> None:
+async def test_a_body_may_have_102400_bytes(era: Any, refusal: int, pack: Any) -> None:
     """102,400 bytes pass; one more, even compressed or without a key, is 500 or 413."""
     headers = {"Content-Encoding": "gzip"} if pack is gzip.compress else {}
     async with LocalNovu(era=era) as local:
@@ -203,7 +200,7 @@ async def test_a_body_may_have_102400_bytes(send: Any, era: Any, refusal: int, p
         assert too_large.json["ctx"] == {"statusCode": 413}
 
 
-async def test_a_huge_body_is_read_to_its_end_and_refused(send: Any) -> None:
+async def test_a_huge_body_is_read_to_its_end_and_refused() -> None:
     """The connection survives a body of megabytes; the log keeps its first megabyte."""
     async with LocalNovu() as local:
         reply = await send(local, "PUT", PATH, body=b" " * 3_000_000)
@@ -211,23 +208,20 @@ async def test_a_huge_body_is_read_to_its_end_and_refused(send: Any) -> None:
         assert len(local.requests[0].body) == 1 << 20
 
 
-async def test_a_chunked_body_is_read(write: Any, connect: Any, read: Any) -> None:
+async def test_a_chunked_body_is_read() -> None:
     """A body without a length is put together from its chunks."""
     body = json.dumps(GOOD).encode()
-    async with LocalNovu() as local:
-        reader, writer = await connect(local)
+    async with LocalNovu() as local, connect(local) as (reader, writer):
         headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
-        writer.write(write(local, "PUT", PATH, headers=headers))
+        writer.write(make_request(local, "PUT", PATH, headers=headers))
         writer.write(
             b"5;x=y\r\n%b\r\n%x\r\n%b\r\n0\r\nA: b\r\n\r\n" % (body[:5], len(body) - 5, body[5:])
         )
-        assert (await read(reader)).status == 200
-        writer.close()
-        await writer.wait_closed()
+        assert (await read_reply(reader)).status == 200
         assert local.requests[0].json == GOOD
 
 
-async def test_nesting_beyond_the_stack_is_500(send: Any) -> None:
+async def test_nesting_beyond_the_stack_is_500() -> None:
     """JSON nested too deeply breaks the API's own code."""
     body = b'{"providerId":"fcm","credentials":{"x":' + b"[" * 40_000 + b"]" * 40_000 + b"}}"
     async with LocalNovu() as local:
@@ -245,7 +239,7 @@ FORMS: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("form", "tokens"), FORMS)
-async def test_a_form_is_read(send: Any, form: str, tokens: list[str]) -> None:
+async def test_a_form_is_read(form: str, tokens: list[str]) -> None:
     """Form fields with brackets make objects and lists; every value is text."""
     async with LocalNovu(era="2024") as local:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -254,7 +248,7 @@ async def test_a_form_is_read(send: Any, form: str, tokens: list[str]) -> None:
         assert local.device_tokens("u1", "fcm") == tokens
 
 
-async def test_a_form_is_limited_to_1000_fields(send: Any) -> None:
+async def test_a_form_is_limited_to_1000_fields() -> None:
     """More than 1,000 form fields count as too large."""
     async with LocalNovu(era="2024") as local:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}

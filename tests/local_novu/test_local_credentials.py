@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from raw_http import put, send
 
 from novu_async.testing import LocalNovu
 
@@ -60,7 +61,6 @@ WRITES: list[tuple[dict[str, Any] | None, str, dict[str, Any], dict[str, Any]]] 
 @ERAS
 @pytest.mark.parametrize(("stored", "method", "sent", "expected"), WRITES)
 async def test_what_is_stored(
-    put: Any,
     era: Any,
     stored: dict[str, Any] | None,
     method: str,
@@ -86,7 +86,7 @@ ODD_TOKENS: list[tuple[Any, list[Any]]] = [
 
 
 @pytest.mark.parametrize(("sent", "stored"), ODD_TOKENS)
-async def test_tokens_are_not_validated(put: Any, sent: Any, stored: list[Any]) -> None:
+async def test_tokens_are_not_validated(sent: Any, stored: list[Any]) -> None:
     """A string becomes its letters, and whatever is in a list is stored."""
     async with LocalNovu() as local:
         assert (await put(local, "u1", "fcm", {"deviceTokens": sent})).status == 200
@@ -95,7 +95,7 @@ async def test_tokens_are_not_validated(put: Any, sent: Any, stored: list[Any]) 
 
 @ERAS
 @pytest.mark.parametrize("tokens", [7, {}, True, {"a": 1}])
-async def test_tokens_that_cannot_be_iterated_are_500(put: Any, era: Any, tokens: Any) -> None:
+async def test_tokens_that_cannot_be_iterated_are_500(era: Any, tokens: Any) -> None:
     """A number or object where the list should be breaks the API."""
     async with LocalNovu(era=era) as local:
         reply = await put(local, "u1", "fcm", {"deviceTokens": tokens})
@@ -104,7 +104,7 @@ async def test_tokens_that_cannot_be_iterated_are_500(put: Any, era: Any, tokens
         assert local.device_tokens("u1", "fcm") == []
 
 
-async def test_nothing_is_written_when_nothing_changes(put: Any, clock: Any) -> None:
+async def test_nothing_is_written_when_nothing_changes(clock: Any) -> None:
     """Equal credentials leave `updatedAt` alone; the same tokens in another order do not."""
     async with LocalNovu(clock=clock) as local:
         first = (await put(local, "u1", "fcm", {"deviceTokens": ["a", "b"]})).json["data"]
@@ -115,7 +115,7 @@ async def test_nothing_is_written_when_nothing_changes(put: Any, clock: Any) -> 
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_2026_limits_a_channel_to_100_tokens(put: Any, method: str) -> None:
+async def test_2026_limits_a_channel_to_100_tokens(method: str) -> None:
     """The list that would be stored may have 100 tokens; PATCH counts the union."""
     full = [str(number) for number in range(100)]
     async with LocalNovu() as local:
@@ -135,7 +135,7 @@ async def test_2026_limits_a_channel_to_100_tokens(put: Any, method: str) -> Non
     }
 
 
-async def test_2024_has_no_limit_of_tokens(put: Any) -> None:
+async def test_2024_has_no_limit_of_tokens() -> None:
     """In 2024 a channel takes any number of tokens."""
     async with LocalNovu(era="2024") as local:
         tokens = [str(number) for number in range(500)]
@@ -143,7 +143,7 @@ async def test_2024_has_no_limit_of_tokens(put: Any) -> None:
 
 
 @ERAS
-async def test_the_newest_active_integration_is_chosen(put: Any, era: Any) -> None:
+async def test_the_newest_active_integration_is_chosen(era: Any) -> None:
     """Activating a newer integration makes calls without an identifier open a second channel."""
     async with LocalNovu(
         era=era, integrations=[{"providerId": "fcm", "identifier": "old"}]
@@ -165,7 +165,7 @@ async def test_the_newest_active_integration_is_chosen(put: Any, era: Any) -> No
     [("apns", None), ("fcm", "unknown"), ("fcm", "slack-main"), ("fcm", "fcm-off"), ("slack", "x")],
 )
 async def test_a_missing_integration_is_400(
-    put: Any, era: Any, method: str, provider_id: str, identifier: str | None
+    era: Any, method: str, provider_id: str, identifier: str | None
 ) -> None:
     """No integration, an unknown or foreign identifier and an inactive one share one message."""
     integrations: list[dict[str, Any]] = [
@@ -181,7 +181,7 @@ async def test_a_missing_integration_is_400(
 
 
 @pytest.mark.parametrize("provider_id", ["foo", "FCM", ""])
-async def test_an_unknown_provider_has_no_integration_in_2024(put: Any, provider_id: str) -> None:
+async def test_an_unknown_provider_has_no_integration_in_2024(provider_id: str) -> None:
     """In 2024 any string is a provider; without an integration it is 400."""
     async with LocalNovu(era="2024") as local:
         reply = await put(local, "u1", provider_id, {})
@@ -191,7 +191,7 @@ async def test_an_unknown_provider_has_no_integration_in_2024(put: Any, provider
 
 @ERAS
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_an_unknown_subscriber_is_400_on_writes(put: Any, era: Any, method: str) -> None:
+async def test_an_unknown_subscriber_is_400_on_writes(era: Any, method: str) -> None:
     """The subscriber is looked for before the integration, and never created."""
     async with LocalNovu(era=era, strict=True) as local:
         reply = await put(local, "ghost", "fcm", {}, method=method)
@@ -200,7 +200,7 @@ async def test_an_unknown_subscriber_is_400_on_writes(put: Any, era: Any, method
 
 
 @ERAS
-async def test_an_unknown_subscriber_is_404_on_delete(send: Any, era: Any) -> None:
+async def test_an_unknown_subscriber_is_404_on_delete(era: Any) -> None:
     """DELETE of credentials answers 404, with another text."""
     async with LocalNovu(era=era, strict=True) as local:
         reply = await send(local, "DELETE", "/v1/subscribers/ghost/credentials/fcm")
@@ -208,7 +208,7 @@ async def test_an_unknown_subscriber_is_404_on_delete(send: Any, era: Any) -> No
 
 
 @ERAS
-async def test_delete_removes_all_channels_of_the_provider(send: Any, put: Any, era: Any) -> None:
+async def test_delete_removes_all_channels_of_the_provider(era: Any) -> None:
     """DELETE empties a provider whatever its integrations, and answers 204 without content."""
     async with LocalNovu(era=era) as local:
         await put(local, "u1", "fcm", {"deviceTokens": ["a"]})
@@ -224,9 +224,7 @@ async def test_delete_removes_all_channels_of_the_provider(send: Any, put: Any, 
 
 @ERAS
 @pytest.mark.parametrize("provider_id", ["nonsense", "FCM", "%2F", "apns"])
-async def test_delete_is_204_for_any_provider(
-    send: Any, put: Any, era: Any, provider_id: str
-) -> None:
+async def test_delete_is_204_for_any_provider(era: Any, provider_id: str) -> None:
     """DELETE checks no provider and no integration; another case removes nothing."""
     async with LocalNovu(era=era) as local:
         await put(local, "u1", "fcm", {"deviceTokens": ["a"]})
@@ -236,7 +234,7 @@ async def test_delete_is_204_for_any_provider(
 
 
 @ERAS
-async def test_the_answer_is_the_stored_document(put: Any, era: Any) -> None:
+async def test_the_answer_is_the_stored_document(era: Any) -> None:
     """A write answers the subscriber as it is stored, with the API's field names."""
     async with LocalNovu(era=era) as local:
         local.add_subscriber("u1", firstName="Ada", email=None)
@@ -251,7 +249,7 @@ async def test_the_answer_is_the_stored_document(put: Any, era: Any) -> None:
     assert data["channels"][0]["_integrationId"] == integration["_id"]
 
 
-async def test_an_id_of_the_database_is_not_a_subscriber_id(put: Any) -> None:
+async def test_an_id_of_the_database_is_not_a_subscriber_id() -> None:
     """The 24 hexadecimal digits of `_id` are just another subscriber id."""
     async with LocalNovu(subscribers=["u1"]) as local:
         assert (await put(local, local.subscribers["u1"]["_id"], "fcm", {})).status == 400

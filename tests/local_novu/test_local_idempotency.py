@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from raw_http import connect, make_request, put, send
 
 from novu_async.testing import LocalNovu
 
@@ -15,17 +16,17 @@ TOKENS = {"deviceTokens": ["a"]}
 DOCS = "https://docs.novu.co/additional-resources/idempotency"
 
 
-async def append(put: Any, local: LocalNovu, subscriber_id: str, **options: Any) -> Any:
+async def append(local: LocalNovu, subscriber_id: str, **options: Any) -> Any:
     """Send one PATCH with the key."""
     return await put(local, subscriber_id, "fcm", TOKENS, method="PATCH", headers=KEY, **options)
 
 
 @ERAS
-async def test_a_success_is_replayed_for_any_subscriber(put: Any, era: Any) -> None:
+async def test_a_success_is_replayed_for_any_subscriber(era: Any) -> None:
     """The key ignores the path: another subscriber gets the first one's answer."""
     async with LocalNovu(era=era, subscribers=["u1"], idempotency=True) as local:
-        first = await append(put, local, "u1")
-        again = await append(put, local, "ghost")
+        first = await append(local, "u1")
+        again = await append(local, "ghost")
         assert list(local.subscribers) == ["u1"]
     assert (first.status, again.status) == (200, 200)
     assert again.body == first.body
@@ -34,7 +35,7 @@ async def test_a_success_is_replayed_for_any_subscriber(put: Any, era: Any) -> N
     assert again.headers["idempotency-replay"] == "true"
 
 
-async def test_post_replays_with_its_own_status(send: Any) -> None:
+async def test_post_replays_with_its_own_status() -> None:
     """A replayed creation is 201 again."""
     async with LocalNovu(idempotency=True) as local:
         for replay in (None, "true"):
@@ -44,12 +45,12 @@ async def test_post_replays_with_its_own_status(send: Any) -> None:
 
 
 @ERAS
-async def test_an_error_is_frozen(put: Any, era: Any) -> None:
+async def test_an_error_is_frozen(era: Any) -> None:
     """A 400 comes back after its cause is gone, with the path and time of the new request."""
     async with LocalNovu(era=era, strict=True, integrations=["fcm"], idempotency=True) as local:
-        first = await append(put, local, "u1")
+        first = await append(local, "u1")
         local.add_subscriber("u1")
-        again = await append(put, local, "u1")
+        again = await append(local, "u1")
         assert (first.status, again.status) == (400, 400)
         assert again.message == first.message == "SubscriberId: u1 not found"
         assert again.headers["idempotency-replay"] == "true"
@@ -57,7 +58,7 @@ async def test_an_error_is_frozen(put: Any, era: Any) -> None:
 
 
 @ERAS
-async def test_a_validation_error_is_frozen(send: Any, era: Any) -> None:
+async def test_a_validation_error_is_frozen(era: Any) -> None:
     """Validation runs behind the key: its error is remembered as well."""
     async with LocalNovu(era=era, idempotency=True) as local:
         path = "/v1/subscribers/u1/credentials"
@@ -74,7 +75,7 @@ async def test_a_validation_error_is_frozen(send: Any, era: Any) -> None:
         ("2026", "Internal server error, contact support and provide them with the errorId"),
     ],
 )
-async def test_a_500_is_replayed(put: Any, era: Any, message: Any) -> None:
+async def test_a_500_is_replayed(era: Any, message: Any) -> None:
     """In 2024 a replayed 500 has an object as its message, and a new errorId."""
     async with LocalNovu(era=era, idempotency=True) as local:
         replies = [
@@ -86,11 +87,11 @@ async def test_a_500_is_replayed(put: Any, era: Any, message: Any) -> None:
     assert replies[0].json["errorId"] != replies[1].json["errorId"]
 
 
-async def test_errors_may_be_replayed_as_503(put: Any) -> None:
+async def test_errors_may_be_replayed_as_503() -> None:
     """From the end of 2024 to August 2026 every remembered error came back as a bare 503."""
     async with LocalNovu(strict=True, idempotency=True, replayed_errors="503") as local:
-        first = await append(put, local, "u1")
-        again = await append(put, local, "u1")
+        first = await append(local, "u1")
+        again = await append(local, "u1")
     assert (first.status, again.status) == (400, 503)
     assert again.message == "Service Unavailable"
     assert again.json["ctx"] == {"statusCode": 503}
@@ -98,10 +99,10 @@ async def test_errors_may_be_replayed_as_503(put: Any) -> None:
 
 
 @ERAS
-async def test_another_body_is_422(put: Any, era: Any) -> None:
+async def test_another_body_is_422(era: Any) -> None:
     """The same key with another body is refused, without a map of errors."""
     async with LocalNovu(era=era, idempotency=True) as local:
-        await append(put, local, "u1")
+        await append(local, "u1")
         reply = await put(local, "u1", "fcm", {}, method="PATCH", headers=KEY)
     assert reply.status == 422
     assert reply.message == 'Request with key "key-1" is being reused for a different body'
@@ -111,7 +112,7 @@ async def test_another_body_is_422(put: Any, era: Any) -> None:
     assert reply.headers["idempotency-key"] == "key-1"
 
 
-async def test_key_order_matters_and_white_space_does_not(send: Any) -> None:
+async def test_key_order_matters_and_white_space_does_not() -> None:
     """The body is compared as parsed and written again: the order of keys stays."""
     path = "/v1/subscribers/u1/credentials"
     async with LocalNovu(idempotency=True) as local:
@@ -127,10 +128,10 @@ async def test_key_order_matters_and_white_space_does_not(send: Any) -> None:
 
 
 @ERAS
-async def test_a_request_in_progress_is_409(put: Any, era: Any) -> None:
+async def test_a_request_in_progress_is_409(era: Any) -> None:
     """A second request with the key, while the first runs, is told to wait a second."""
     async with LocalNovu(era=era, idempotency=True, latency=0.005) as local:
-        replies = await asyncio.gather(*(append(put, local, "u1") for _ in range(2)))
+        replies = await asyncio.gather(*(append(local, "u1") for _ in range(2)))
         replies.sort(key=lambda reply: reply.status)
     first, second = replies
     assert (first.status, second.status) == (200, 409)
@@ -141,7 +142,7 @@ async def test_a_request_in_progress_is_409(put: Any, era: Any) -> None:
 
 
 @ERAS
-async def test_a_long_key_is_400_and_not_echoed(put: Any, era: Any) -> None:
+async def test_a_long_key_is_400_and_not_echoed(era: Any) -> None:
     """A key may have 255 characters."""
     async with LocalNovu(era=era, idempotency=True) as local:
         fits = await put(
@@ -155,7 +156,7 @@ async def test_a_long_key_is_400_and_not_echoed(put: Any, era: Any) -> None:
     assert "idempotency-key" not in reply.headers
 
 
-async def test_put_and_delete_ignore_the_key(send: Any, put: Any) -> None:
+async def test_put_and_delete_ignore_the_key() -> None:
     """Only POST and PATCH have keys; others do not echo them."""
     async with LocalNovu(idempotency=True) as local:
         first = await put(local, "u1", "fcm", {"deviceTokens": ["a"]}, headers=KEY)
@@ -167,16 +168,16 @@ async def test_put_and_delete_ignore_the_key(send: Any, put: Any) -> None:
         assert "idempotency-key" not in reply.headers
 
 
-async def test_off_by_default(put: Any) -> None:
+async def test_off_by_default() -> None:
     """Without idempotency=True the header is ignored."""
     async with LocalNovu() as local:
-        await append(put, local, "u1")
-        reply = await append(put, local, "u2")
+        await append(local, "u1")
+        reply = await append(local, "u2")
         assert "idempotency-key" not in reply.headers
         assert local.device_tokens("u2", "fcm") == ["a"]
 
 
-async def test_refusals_before_the_key_are_not_remembered(send: Any, put: Any) -> None:
+async def test_refusals_before_the_key_are_not_remembered() -> None:
     """401, 429 and malformed JSON leave the key unused."""
     path = "/v1/subscribers/u1/credentials"
     async with LocalNovu(idempotency=True, rate_limit=1) as local:
@@ -184,32 +185,31 @@ async def test_refusals_before_the_key_are_not_remembered(send: Any, put: Any) -
         assert (await send(local, "PATCH", path, body=b"{", headers=KEY)).status == 400
         while (await put(local, "u2", "fcm", {})).status == 200:
             pass
-        assert (await append(put, local, "u1")).status == 429
+        assert (await append(local, "u1")).status == 429
     async with LocalNovu(idempotency=True) as local:
-        assert (await append(put, local, "u1")).status == 200
+        assert (await append(local, "u1")).status == 200
 
 
-async def test_results_are_kept_for_a_day(put: Any, clock: Any) -> None:
+async def test_results_are_kept_for_a_day(clock: Any) -> None:
     """After 24 hours the key is new again."""
     async with LocalNovu(idempotency=True, clock=clock) as local:
-        await append(put, local, "u1")
+        await append(local, "u1")
         clock.advance(24 * 3600 - 1)
-        assert "idempotency-replay" in (await append(put, local, "u1")).headers
+        assert "idempotency-replay" in (await append(local, "u1")).headers
         clock.advance(1)
-        assert "idempotency-replay" not in (await append(put, local, "u1")).headers
+        assert "idempotency-replay" not in (await append(local, "u1")).headers
 
 
-async def test_an_abandoned_request_is_replayed(put: Any, write: Any, connect: Any) -> None:
+async def test_an_abandoned_request_is_replayed() -> None:
     """What a client no longer waited for is carried out once and then replayed."""
     body = {"providerId": "fcm", "credentials": TOKENS}
-    async with LocalNovu(idempotency=True, latency=0.001) as local:
-        _, writer = await connect(local)
+    async with LocalNovu(idempotency=True, latency=0.001) as local, connect(local) as (_, writer):
         path = "/v1/subscribers/u1/credentials"
-        writer.write(write(local, "PATCH", path, body=body, headers=KEY))
+        writer.write(make_request(local, "PATCH", path, body=body, headers=KEY))
         await writer.drain()
         writer.transport.abort()
-        reply = await append(put, local, "u1")
+        reply = await append(local, "u1")
         while reply.status == 409 or not local.requests:
-            reply = await append(put, local, "u1")
+            reply = await append(local, "u1")
         assert reply.status == 200
         assert local.device_tokens("u1", "fcm") == ["a"]

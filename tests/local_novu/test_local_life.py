@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from raw_http import connect, make_request, put, read_reply, send
 
 from novu_async.testing import LocalNovu, SeedError, load_seed
 
@@ -33,7 +34,7 @@ def call(local: LocalNovu, method: str, path: str, body: Any = None) -> tuple[in
     return reply.status, json.loads(content) if content else None
 
 
-async def test_it_listens_on_the_loopback_interface_only(send: Any) -> None:
+async def test_it_listens_on_the_loopback_interface_only() -> None:
     """By default the address is 127.0.0.1 and the port is free."""
     async with LocalNovu() as one, LocalNovu() as other:
         assert one.url.startswith("http://127.0.0.1:")
@@ -42,7 +43,7 @@ async def test_it_listens_on_the_loopback_interface_only(send: Any) -> None:
         assert other.requests == []
 
 
-async def test_it_starts_again_on_the_same_port(send: Any) -> None:
+async def test_it_starts_again_on_the_same_port() -> None:
     """Closed and started again, it keeps its address and its state."""
     local = LocalNovu()
     for _ in range(2):
@@ -56,7 +57,7 @@ async def test_it_starts_again_on_the_same_port(send: Any) -> None:
     assert local.device_tokens("u1", "fcm") == ["a"]
 
 
-async def test_serve_forever_ends_when_cancelled(send: Any) -> None:
+async def test_serve_forever_ends_when_cancelled() -> None:
     """Cancelling it closes the server."""
     local = LocalNovu()
     await local.start()
@@ -69,33 +70,32 @@ async def test_serve_forever_ends_when_cancelled(send: Any) -> None:
         await send(local, "PUT", PATH, body=BODY)
 
 
-async def test_closing_breaks_idle_connections(connect: Any, write: Any, read: Any) -> None:
+async def test_closing_breaks_idle_connections() -> None:
     """A client with a kept connection does not hold the server up."""
-    async with LocalNovu() as local:
-        reader, writer = await connect(local)
-        writer.write(write(local, "GET", "/v1/subscribers/u1"))
-        await read(reader)
-    assert await reader.read() == b""
-    writer.close()
+    local = LocalNovu()
+    await local.start()
+    async with connect(local) as (reader, writer):
+        writer.write(make_request(local, "GET", "/v1/subscribers/u1"))
+        await read_reply(reader)
+        await local.aclose()
+        assert await reader.read() == b""
 
 
-async def test_closing_does_not_wait_for_a_client_that_does_not_read(
-    connect: Any, write: Any, read: Any
-) -> None:
+async def test_closing_does_not_wait_for_a_client_that_does_not_read() -> None:
     """A reply that nobody takes does not hold the server up."""
     local = LocalNovu()
-    async with local:
-        local.faults.next("oversized_reply", size_bytes=12 << 20)
-        reader, writer = await connect(local)
+    await local.start()
+    local.faults.next("oversized_reply", size_bytes=12 << 20)
+    async with connect(local) as (reader, writer):
         writer.transport.pause_reading()
-        writer.write(write(local, "PUT", PATH, body=BODY))
+        writer.write(make_request(local, "PUT", PATH, body=BODY))
         await writer.drain()
         while not local.requests or local.requests[0].status is None:
-            _, other = await connect(local)
-            other.close()
-            await other.wait_closed()
-    assert not reader.at_eof()
-    writer.transport.abort()
+            async with connect(local):
+                pass
+        await local.aclose()
+        assert not reader.at_eof()
+        writer.transport.abort()
 
 
 def test_connections_of_the_last_moment_leave_nothing_behind() -> None:
@@ -146,7 +146,7 @@ def test_an_error_in_the_block_is_not_swallowed() -> None:
         raise KeyError("mine")
 
 
-async def test_the_log_holds_what_arrived(send: Any) -> None:
+async def test_the_log_holds_what_arrived() -> None:
     """Requests are logged in order of arrival, raw, with their headers in any case."""
     async with LocalNovu() as local:
         await send(local, "PUT", PATH, body=BODY, headers={"X-Mine": "1"})
@@ -166,7 +166,7 @@ async def test_the_log_holds_what_arrived(send: Any) -> None:
     assert local.api_key not in repr(first)
 
 
-async def test_the_log_can_be_bounded(send: Any) -> None:
+async def test_the_log_can_be_bounded() -> None:
     """With max_requests only the newest requests are kept."""
     async with LocalNovu(max_requests=2) as local:
         for name in ("u1", "u2", "u3"):
@@ -174,7 +174,7 @@ async def test_the_log_can_be_bounded(send: Any) -> None:
         assert [one.subscriber_id for one in local.requests] == ["u2", "u3"]
 
 
-async def test_reset_goes_back_to_the_seed(send: Any, put: Any) -> None:
+async def test_reset_goes_back_to_the_seed() -> None:
     """reset() restores state, log, faults, limits and keys."""
     async with LocalNovu(subscribers=["u1"], integrations=["fcm"], rate_limit=20) as local:
         await put(local, "u1", "fcm", {"deviceTokens": ["a"]})
@@ -189,7 +189,7 @@ async def test_reset_goes_back_to_the_seed(send: Any, put: Any) -> None:
         assert (reply.status, reply.headers["ratelimit-remaining"]) == (200, "109")
 
 
-async def test_without_a_seed_everything_exists(put: Any) -> None:
+async def test_without_a_seed_everything_exists() -> None:
     """Any subscriber exists on first use, and every push and chat provider has an integration."""
     async with LocalNovu() as local:
         for provider_id in ("fcm", "apns", "expo", "slack", "zulip", "pushpad", "telegram"):
@@ -197,7 +197,7 @@ async def test_without_a_seed_everything_exists(put: Any) -> None:
         assert len(local.integrations) == 25
 
 
-async def test_strict_starts_empty(put: Any) -> None:
+async def test_strict_starts_empty() -> None:
     """With strict=True nothing exists that was not added."""
     async with LocalNovu(strict=True) as local:
         assert (local.integrations, local.subscribers) == ([], {})
@@ -207,7 +207,7 @@ async def test_strict_starts_empty(put: Any) -> None:
         assert (await put(local, "u1", "fcm", {}, identifier="fcm-main")).status == 200
 
 
-async def test_seeded_subscribers_are_the_only_ones(put: Any) -> None:
+async def test_seeded_subscribers_are_the_only_ones() -> None:
     """Given subscribers, by id or as objects with channels, others are unknown."""
     channel = {
         "providerId": "fcm",
@@ -282,7 +282,7 @@ def test_a_bad_seed_file_is_named(tmp_path: Path, content: bytes, message: str) 
         load_seed(tmp_path / "none.json")
 
 
-async def test_debug_routes(send: Any) -> None:
+async def test_debug_routes() -> None:
     """/__local/ shows documents and requests, and resets; it is not logged and needs no key."""
     async with LocalNovu() as local:
         await send(local, "PUT", "/v1/subscribers/a%2Fb/credentials", body=BODY)

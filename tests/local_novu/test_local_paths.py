@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from raw_http import connect, read_reply, send
 
 from novu_async.testing import LocalNovu
 
@@ -36,9 +37,7 @@ REACHED = [
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize(("segment", "subscriber_id"), REACHED)
-async def test_a_segment_is_decoded_once(
-    send: Any, method: str, segment: str, subscriber_id: str
-) -> None:
+async def test_a_segment_is_decoded_once(method: str, segment: str, subscriber_id: str) -> None:
     """Any non-empty segment is a subscriber id, percent-decoded once and never normalised."""
     path = f"/v1/subscribers/{segment}/credentials"
     async with LocalNovu() as local:
@@ -49,7 +48,7 @@ async def test_a_segment_is_decoded_once(
 
 
 @pytest.mark.parametrize("segment", ["%", "%zz", "%FF", "%E0%A4%A", "a%", "%C3", "%ED%A0%80"])
-async def test_a_bad_escape_is_400(send: Any, segment: str) -> None:
+async def test_a_bad_escape_is_400(segment: str) -> None:
     """What is not percent-encoded UTF-8 is refused before authentication."""
     path = f"/v1/subscribers/{segment}/credentials"
     async with LocalNovu(era="2024") as local:
@@ -67,7 +66,7 @@ SAME_ROUTE = [
 
 
 @pytest.mark.parametrize("path", SAME_ROUTE)
-async def test_other_spellings_of_the_same_route(send: Any, path: str) -> None:
+async def test_other_spellings_of_the_same_route(path: str) -> None:
     """Case and one trailing slash do not matter, nor do query and origin."""
     async with LocalNovu() as local:
         assert (await send(local, "PUT", path, body=BODY)).status == 200
@@ -95,7 +94,7 @@ UNKNOWN = [
 
 @pytest.mark.parametrize("era", ["2024", "2026"])
 @pytest.mark.parametrize(("method", "path"), UNKNOWN)
-async def test_an_unknown_route_is_404(send: Any, era: Any, method: str, path: str) -> None:
+async def test_an_unknown_route_is_404(era: Any, method: str, path: str) -> None:
     """The API answers 404 for an unknown path or method, before authentication."""
     async with LocalNovu(era=era) as local:
         reply = await send(local, method, path, key=None)
@@ -104,14 +103,14 @@ async def test_an_unknown_route_is_404(send: Any, era: Any, method: str, path: s
     assert reply.json["path"] == path
 
 
-async def test_v2_does_not_exist_in_2024(send: Any) -> None:
+async def test_v2_does_not_exist_in_2024() -> None:
     """The v2 routes came after 2024."""
     async with LocalNovu(era="2024") as local:
         assert (await send(local, "GET", "/v2/subscribers/u1")).status == 404
 
 
 @pytest.mark.parametrize("request_line", ["path", "header"])
-async def test_a_long_head_is_431_without_a_body(send: Any, request_line: str) -> None:
+async def test_a_long_head_is_431_without_a_body(request_line: str) -> None:
     """A request line or headers above 16 KB are refused by the server itself."""
     long = "a" * 20_000
     path = f"/v1/subscribers/{long if request_line == 'path' else 'u1'}/credentials"
@@ -126,7 +125,7 @@ async def test_a_long_head_is_431_without_a_body(send: Any, request_line: str) -
         assert local.requests == []
 
 
-async def test_16000_characters_are_not_too_long(send: Any) -> None:
+async def test_16000_characters_are_not_too_long() -> None:
     """An id just below the limit of the head reaches its subscriber."""
     async with LocalNovu() as local:
         path = f"/v1/subscribers/{'a' * 16_000}/credentials"
@@ -154,19 +153,16 @@ NOT_HTTP = [
 
 
 @pytest.mark.parametrize("raw", NOT_HTTP, ids=lambda raw: repr(raw)[:80])
-async def test_what_is_not_http_is_400_without_a_body(connect: Any, read: Any, raw: bytes) -> None:
+async def test_what_is_not_http_is_400_without_a_body(raw: bytes) -> None:
     """Bytes that are not a request are answered 400 and the connection is closed."""
-    async with LocalNovu() as local:
-        reader, writer = await connect(local)
+    async with LocalNovu() as local, connect(local) as (reader, writer):
         writer.write(raw)
         writer.write_eof()
-        reply = await read(reader)
+        reply = await read_reply(reader)
         assert (reply.status, reply.body, await reader.read()) == (400, b"", b"")
-        writer.close()
-        await writer.wait_closed()
 
 
-async def test_a_path_prefix_comes_before_the_version(send: Any) -> None:
+async def test_a_path_prefix_comes_before_the_version() -> None:
     """A self-hosted API may live under a prefix; `path` in errors shows it."""
     async with LocalNovu(path_prefix="/novu/api") as local:
         assert local.url.endswith("/novu/api")

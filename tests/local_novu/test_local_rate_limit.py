@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import pytest
+from raw_http import put, send
 
 from novu_async.testing import LocalNovu
 from novu_async.testing._rate_limit import RateLimiter
@@ -42,7 +43,7 @@ def test_two_a_second_hold_eleven() -> None:
     assert refused.headers["Retry-After"] == "1"
 
 
-async def test_a_limit_below_one_request_in_a_window_admits_one(send: Any) -> None:
+async def test_a_limit_below_one_request_in_a_window_admits_one() -> None:
     """However low it is, the limit answers 429 and never fails."""
     async with LocalNovu(rate_limit=0.1, clock=lambda: NOW) as local:
         replies = [await send(local, "GET", "/v1/subscribers/u1") for _ in range(2)]
@@ -110,7 +111,7 @@ def test_a_bulk_call_costs_a_hundred() -> None:
     assert take(limiter, NOW)[0]
 
 
-async def test_headers_come_with_every_answer_but_a_401(send: Any, put: Any) -> None:
+async def test_headers_come_with_every_answer_but_a_401() -> None:
     """Errors, reads and replays cost a token; a wrong key and an unknown route do not."""
     async with LocalNovu(
         rate_limit=20, strict=True, integrations=["fcm"], idempotency=True
@@ -139,7 +140,7 @@ async def test_headers_come_with_every_answer_but_a_401(send: Any, put: Any) -> 
 
 
 @pytest.mark.parametrize("era", ["2024", "2026"])
-async def test_429_comes_before_validation(send: Any, era: Any, clock: Any) -> None:
+async def test_429_comes_before_validation(era: Any, clock: Any) -> None:
     """An exhausted bucket refuses with Retry-After, whatever the body; later it admits again."""
     path = "/v1/subscribers/u1/credentials"
     async with LocalNovu(era=era, rate_limit=2, clock=clock) as local:
@@ -163,7 +164,7 @@ async def test_429_comes_before_validation(send: Any, era: Any, clock: Any) -> N
     assert admitted.status != 429
 
 
-async def test_no_headers_when_off(put: Any) -> None:
+async def test_no_headers_when_off() -> None:
     """Without a limit nothing is announced."""
     async with LocalNovu() as local:
         reply = await put(local, "u1", "fcm", {})

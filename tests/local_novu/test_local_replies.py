@@ -4,6 +4,7 @@ import gzip
 from typing import Any
 
 import pytest
+from raw_http import connect, make_request, put, read_reply, send
 
 from novu_async.testing import LocalNovu
 
@@ -14,7 +15,7 @@ LARGE = {"deviceTokens": ["t" * 1500]}
 SMALL = {"deviceTokens": ["t"]}
 
 
-async def test_headers_of_every_answer(send: Any, put: Any) -> None:
+async def test_headers_of_every_answer() -> None:
     """Success and error carry the security headers, Vary, ETag and the keep-alive of 61 s."""
     async with LocalNovu() as local:
         for reply in (
@@ -33,7 +34,7 @@ async def test_headers_of_every_answer(send: Any, put: Any) -> None:
             assert int(headers["content-length"]) == len(reply.body)
 
 
-async def test_a_204_has_no_content(send: Any) -> None:
+async def test_a_204_has_no_content() -> None:
     """DELETE answers without type, length and ETag."""
     async with LocalNovu() as local:
         reply = await send(local, "DELETE", f"{PATH}/fcm")
@@ -53,9 +54,7 @@ async def test_a_204_has_no_content(send: Any) -> None:
         (None, None),
     ],
 )
-async def test_a_reply_above_1_kb_is_compressed(
-    put: Any, accepted: str | None, coding: str | None
-) -> None:
+async def test_a_reply_above_1_kb_is_compressed(accepted: str | None, coding: str | None) -> None:
     """From 1 KB on a reply is compressed and chunked, if the client accepts it."""
     headers = {"Accept-Encoding": accepted} if accepted else {}
     async with LocalNovu() as local:
@@ -70,7 +69,7 @@ async def test_a_reply_above_1_kb_is_compressed(
         assert gzip.decompress(large.raw) == large.body
 
 
-async def test_an_unchanged_get_is_304(send: Any) -> None:
+async def test_an_unchanged_get_is_304() -> None:
     """A GET with a matching If-None-Match is answered without a body."""
     async with LocalNovu() as local:
         first = await send(local, "GET", "/v1/subscribers/u1")
@@ -80,13 +79,13 @@ async def test_an_unchanged_get_is_304(send: Any) -> None:
             assert (reply.status, reply.body) == (304, b"")
             assert "content-type" not in reply.headers
         changed = await send(local, "GET", "/v1/subscribers/u1", headers={"If-None-Match": '"x"'})
-        put = await send(
+        updated = await send(
             local, "PUT", "/v1/subscribers/u1", body={}, headers={"If-None-Match": "*"}
         )
-    assert (changed.status, put.status) == (200, 200)
+    assert (changed.status, updated.status) == (200, 200)
 
 
-async def test_head_answers_like_get_without_a_body(send: Any) -> None:
+async def test_head_answers_like_get_without_a_body() -> None:
     """HEAD has the length and ETag of the GET."""
     async with LocalNovu() as local:
         get = await send(local, "GET", "/v1/subscribers/u1")
@@ -97,7 +96,7 @@ async def test_head_answers_like_get_without_a_body(send: Any) -> None:
     assert head.headers["etag"] == get.headers["etag"]
 
 
-async def test_options_is_a_preflight_for_any_path(send: Any) -> None:
+async def test_options_is_a_preflight_for_any_path() -> None:
     """OPTIONS is answered 204 before routing and authentication."""
     async with LocalNovu() as local:
         reply = await send(local, "OPTIONS", "/anything", key=None)
@@ -106,54 +105,41 @@ async def test_options_is_a_preflight_for_any_path(send: Any) -> None:
     assert reply.headers["vary"] == "Origin"
 
 
-async def test_a_connection_serves_many_requests(write: Any, connect: Any, read: Any) -> None:
+async def test_a_connection_serves_many_requests() -> None:
     """Requests on one connection are answered in order, also when sent ahead."""
-    async with LocalNovu() as local:
-        reader, writer = await connect(local)
+    async with LocalNovu() as local, connect(local) as (reader, writer):
         for name in ("u1", "u2", "u3"):
-            writer.write(write(local, "GET", f"/v1/subscribers/{name}"))
-        names = [(await read(reader)).json["data"]["subscriberId"] for _ in range(3)]
+            writer.write(make_request(local, "GET", f"/v1/subscribers/{name}"))
+        names = [(await read_reply(reader)).json["data"]["subscriberId"] for _ in range(3)]
         assert names == ["u1", "u2", "u3"]
         assert {one.connection for one in local.requests} == {1}
-        writer.close()
-        await writer.wait_closed()
 
 
 @pytest.mark.parametrize(
     ("version", "header"), [(b"HTTP/1.1", b"Connection: close\r\n"), (b"HTTP/1.0", b"")]
 )
-async def test_a_connection_is_closed_on_request(
-    write: Any, connect: Any, read: Any, version: bytes, header: bytes
-) -> None:
+async def test_a_connection_is_closed_on_request(version: bytes, header: bytes) -> None:
     """A client that does not want the connection kept gets it closed."""
-    async with LocalNovu() as local:
-        reader, writer = await connect(local)
-        request = write(local, "GET", "/v1/subscribers/u1").replace(b"HTTP/1.1", version)
+    async with LocalNovu() as local, connect(local) as (reader, writer):
+        request = make_request(local, "GET", "/v1/subscribers/u1").replace(b"HTTP/1.1", version)
         writer.write(request.replace(b"Host", header + b"Host"))
-        reply = await read(reader)
+        reply = await read_reply(reader)
         assert (reply.status, reply.headers["connection"]) == (200, "close")
         assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
 
 
-async def test_a_client_may_ask_before_it_sends_the_body(
-    write: Any, connect: Any, read: Any
-) -> None:
+async def test_a_client_may_ask_before_it_sends_the_body() -> None:
     """Expect: 100-continue is answered before the body is read."""
     body = b'{"providerId":"fcm","credentials":{}}'
-    async with LocalNovu() as local:
-        reader, writer = await connect(local)
-        request = write(local, "PUT", PATH, body=body, headers={"Expect": "100-continue"})
+    async with LocalNovu() as local, connect(local) as (reader, writer):
+        request = make_request(local, "PUT", PATH, body=body, headers={"Expect": "100-continue"})
         writer.write(request[: -len(body)])
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(body)
-        assert (await read(reader)).status == 200
-        writer.close()
-        await writer.wait_closed()
+        assert (await read_reply(reader)).status == 200
 
 
-async def test_404_and_500_in_2026_carry_ctx(send: Any, put: Any) -> None:
+async def test_404_and_500_in_2026_carry_ctx() -> None:
     """Since 2025 `ctx` repeats what is flattened into the body; a 500 has none."""
     async with LocalNovu(strict=True) as local:
         missing = await send(local, "GET", "/v1/subscribers/ghost")
@@ -164,7 +150,7 @@ async def test_404_and_500_in_2026_carry_ctx(send: Any, put: Any) -> None:
     assert set(broken.json) == {"statusCode", "timestamp", "path", "message", "errorId"}
 
 
-async def test_times_follow_the_clock(put: Any, send: Any, clock: Any) -> None:
+async def test_times_follow_the_clock(clock: Any) -> None:
     """Timestamps of documents and errors are the clock's, to the millisecond."""
     clock.now = 1_730_000_000.1234
     async with LocalNovu(clock=clock) as local:

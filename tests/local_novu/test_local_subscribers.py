@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from raw_http import put, send
 
 from novu_async.testing import LocalNovu
 
@@ -16,7 +17,7 @@ CHANNEL = {"providerId": "fcm", "credentials": {"deviceTokens": ["a"]}}
 
 
 @ERAS
-async def test_create_and_update_answer_201(send: Any, era: Any) -> None:
+async def test_create_and_update_answer_201(era: Any) -> None:
     """POST v1 is an upsert; null keeps a field, except `email`."""
     async with LocalNovu(era=era, strict=True) as local:
         first = {"subscriberId": " u1 ", "firstName": "Ada", "email": "a@b.co", "data": {"x": 1}}
@@ -32,7 +33,7 @@ async def test_create_and_update_answer_201(send: Any, era: Any) -> None:
 
 
 @ERAS
-async def test_create_with_channels_stores_them_and_does_not_show_them(send: Any, era: Any) -> None:
+async def test_create_with_channels_stores_them_and_does_not_show_them(era: Any) -> None:
     """POST v1 with channels on a new id stores the channel; the answer still has none."""
     async with LocalNovu(era=era, integrations=["fcm"], strict=True) as local:
         body = {"subscriberId": "u1", "channels": [CHANNEL]}
@@ -45,7 +46,7 @@ async def test_create_with_channels_stores_them_and_does_not_show_them(send: Any
         assert local.device_tokens("u1", "fcm") == ["a", "b"]
 
 
-async def test_create_with_a_missing_integration_creates_and_fails(send: Any) -> None:
+async def test_create_with_a_missing_integration_creates_and_fails() -> None:
     """The subscriber is there before its channels are tried."""
     async with LocalNovu(strict=True) as local:
         body = {"subscriberId": "u1", "channels": [CHANNEL]}
@@ -54,7 +55,7 @@ async def test_create_with_a_missing_integration_creates_and_fails(send: Any) ->
         assert "u1" in local.subscribers
 
 
-async def test_an_update_with_one_provider_twice_doubles_its_channel(send: Any) -> None:
+async def test_an_update_with_one_provider_twice_doubles_its_channel() -> None:
     """Both entries are merged with the same old copy of the subscriber."""
     async with LocalNovu(subscribers=["u1"]) as local:
         body = {"subscriberId": "u1", "channels": [CHANNEL, CHANNEL]}
@@ -62,7 +63,7 @@ async def test_an_update_with_one_provider_twice_doubles_its_channel(send: Any) 
         assert local.device_tokens("u1", "fcm") == ["a", "a"]
 
 
-async def test_concurrent_creations_make_one_subscriber(send: Any) -> None:
+async def test_concurrent_creations_make_one_subscriber() -> None:
     """The index is unique: every creation succeeds and there is one document."""
     async with LocalNovu(strict=True) as local:
         calls = (send(local, "POST", V1, body={"subscriberId": "u1"}) for _ in range(20))
@@ -72,7 +73,7 @@ async def test_concurrent_creations_make_one_subscriber(send: Any) -> None:
 
 
 @pytest.mark.parametrize("route", [V1, V2])
-async def test_a_new_id_is_trimmed_as_javascript_does(send: Any, route: str) -> None:
+async def test_a_new_id_is_trimmed_as_javascript_does(route: str) -> None:
     """A byte order mark is left out as white space is; other invisible characters stay."""
     async with LocalNovu(strict=True) as local:
         for given in ("\ufeff u1\u2029", "u1", "\u200bu1", "u1\x1c"):
@@ -81,15 +82,15 @@ async def test_a_new_id_is_trimmed_as_javascript_does(send: Any, route: str) -> 
 
 
 @ERAS
-async def test_get_list_update_delete(send: Any, era: Any) -> None:
+async def test_get_list_update_delete(era: Any) -> None:
     """The other v1 routes, and what they answer for a subscriber that is not there."""
     async with LocalNovu(era=era, subscribers=["u1", "u2", "u3"]) as local:
         assert (await send(local, "GET", f"{V1}/u1")).json["data"] == local.subscribers["u1"]
         page = (await send(local, "GET", f"{V1}?page=1&limit=2")).json
         assert [one["subscriberId"] for one in page.pop("data")] == ["u3"]
         assert page == {"page": 1, "hasMore": False, "pageSize": 2}
-        put = await send(local, "PUT", f"{V1}/u1", body={"email": "", "firstName": "Ada"})
-        assert (put.status, put.json["data"]["email"]) == (200, None)
+        updated = await send(local, "PUT", f"{V1}/u1", body={"email": "", "firstName": "Ada"})
+        assert (updated.status, updated.json["data"]["email"]) == (200, None)
         deleted = await send(local, "DELETE", f"{V1}/u1")
         assert deleted.json == {"data": {"acknowledged": True, "status": "deleted"}}
         assert "u1" not in local.subscribers
@@ -102,7 +103,7 @@ async def test_get_list_update_delete(send: Any, era: Any) -> None:
             assert (reply.status, reply.message) == (status, text)
 
 
-async def test_a_deleted_subscriber_stays_deleted(send: Any, put: Any) -> None:
+async def test_a_deleted_subscriber_stays_deleted() -> None:
     """Where any subscriber exists on first use, one that was deleted must be created again."""
     async with LocalNovu() as local:
         await put(local, "u1", "fcm", {"deviceTokens": ["a"]})
@@ -113,7 +114,7 @@ async def test_a_deleted_subscriber_stays_deleted(send: Any, put: Any) -> None:
 
 
 @ERAS
-async def test_bulk_upserts_and_writes_channels_raw(send: Any, put: Any, era: Any) -> None:
+async def test_bulk_upserts_and_writes_channels_raw(era: Any) -> None:
     """Bulk answers what was new; channels replace all others and lack `_integrationId`."""
     async with LocalNovu(era=era, subscribers=["old"]) as local:
         items = [{"subscriberId": "old", "channels": [CHANNEL]}, {"subscriberId": "new"}]
@@ -129,7 +130,7 @@ async def test_bulk_upserts_and_writes_channels_raw(send: Any, put: Any, era: An
         assert len(local.subscribers["old"]["channels"]) == 2
 
 
-async def test_2024_creates_a_deleted_id_by_bulk_only(send: Any) -> None:
+async def test_2024_creates_a_deleted_id_by_bulk_only() -> None:
     """The unique index of 2024 counts deleted ids: POST answers null and creates nothing."""
     async with LocalNovu(era="2024", subscribers=["u1"]) as local:
         await send(local, "DELETE", f"{V1}/u1")
@@ -140,7 +141,7 @@ async def test_2024_creates_a_deleted_id_by_bulk_only(send: Any) -> None:
         assert list(local.subscribers) == ["u1"]
 
 
-async def test_bulk_brings_a_deleted_subscriber_back(send: Any) -> None:
+async def test_bulk_brings_a_deleted_subscriber_back() -> None:
     """An id that was deleted is undeleted with its old document."""
     async with LocalNovu(subscribers=["u1"]) as local:
         before = local.subscribers["u1"]["_id"]
@@ -151,7 +152,7 @@ async def test_bulk_brings_a_deleted_subscriber_back(send: Any) -> None:
         assert local.subscribers["u1"]["_id"] == before
 
 
-async def test_v2_create_overwrites_absent_data(send: Any) -> None:
+async def test_v2_create_overwrites_absent_data() -> None:
     """POST v2 on an existing subscriber replaces `data` that was not sent with {}."""
     async with LocalNovu(strict=True) as local:
         first = {"subscriberId": "u1", "firstName": "Ada", "data": {"x": 1}}
@@ -165,7 +166,7 @@ async def test_v2_create_overwrites_absent_data(send: Any) -> None:
     assert (stored["firstName"], stored["data"]) == ("Ada", {})
 
 
-async def test_v2_get_and_patch_answer_a_mapped_subscriber(send: Any, clock: Any) -> None:
+async def test_v2_get_and_patch_answer_a_mapped_subscriber(clock: Any) -> None:
     """v2 answers have no `id` and no `__v`; PATCH shows the old `updatedAt`."""
     async with LocalNovu(
         subscribers=[{"subscriberId": "u1", "channels": []}], clock=clock
@@ -181,7 +182,7 @@ async def test_v2_get_and_patch_answer_a_mapped_subscriber(send: Any, clock: Any
     assert patched["updatedAt"] == shown["updatedAt"] < stored["updatedAt"]
 
 
-async def test_v2_can_leave_the_channels_out(send: Any) -> None:
+async def test_v2_can_leave_the_channels_out() -> None:
     """As servers of early 2025 did, whose v1 has them."""
     async with LocalNovu(v2_channels=False) as local:
         local.add_subscriber("u1", channels=[CHANNEL])
@@ -191,7 +192,7 @@ async def test_v2_can_leave_the_channels_out(send: Any) -> None:
         }
 
 
-async def test_a_channel_can_be_without_an_integration(send: Any) -> None:
+async def test_a_channel_can_be_without_an_integration() -> None:
     """As after POST bulk: writes pass it by, DELETE removes it."""
     async with LocalNovu() as local:
         local.add_subscriber("u1", channels=[{**CHANNEL, "_integrationId": None}])
@@ -211,7 +212,7 @@ async def test_a_channel_can_be_without_an_integration(send: Any) -> None:
         ("DELETE", "Subscriber: ghost was not found"),
     ],
 )
-async def test_v2_of_an_unknown_subscriber_is_404(send: Any, method: str, message: str) -> None:
+async def test_v2_of_an_unknown_subscriber_is_404(method: str, message: str) -> None:
     """v2 has texts of its own for a missing subscriber."""
     async with LocalNovu(strict=True) as local:
         reply = await send(local, method, f"{V2}/ghost", body={})
@@ -219,7 +220,7 @@ async def test_v2_of_an_unknown_subscriber_is_404(send: Any, method: str, messag
 
 
 @ERAS
-async def test_integrations_are_listed(send: Any, era: Any) -> None:
+async def test_integrations_are_listed(era: Any) -> None:
     """Both lists come in an envelope; since 2026 keys do not see credentials."""
     integrations: list[dict[str, Any]] = [
         {"providerId": "fcm", "active": False},

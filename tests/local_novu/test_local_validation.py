@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from raw_http import put, send
 
 from novu_async.testing import LocalNovu
 
@@ -38,9 +39,7 @@ OBJECTIONS_2024: list[tuple[Any, list[str]]] = [
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize(("body", "messages"), OBJECTIONS_2024)
-async def test_2024_answers_400_with_a_list(
-    send: Any, method: str, body: Any, messages: list[str]
-) -> None:
+async def test_2024_answers_400_with_a_list(method: str, body: Any, messages: list[str]) -> None:
     """The 2024 API answers 400 and lists every objection as `message`."""
     async with LocalNovu(era="2024") as local:
         reply = await send(local, method, PATH, body=body)
@@ -71,9 +70,7 @@ OBJECTIONS_2026: list[tuple[Any, list[str]]] = [
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize(("body", "messages"), OBJECTIONS_2026)
-async def test_2026_answers_422_with_a_map(
-    send: Any, method: str, body: Any, messages: list[str]
-) -> None:
+async def test_2026_answers_422_with_a_map(method: str, body: Any, messages: list[str]) -> None:
     """Since 2025 the API answers 422 with all objections under `errors.general`."""
     async with LocalNovu() as local:
         reply = await send(local, method, PATH, body=body)
@@ -90,7 +87,7 @@ async def test_2026_answers_422_with_a_map(
 
 @pytest.mark.parametrize("era", ["2024", "2026"])
 @pytest.mark.parametrize("identifier", [None, ""])
-async def test_a_blank_identifier_counts_as_none(send: Any, era: Any, identifier: Any) -> None:
+async def test_a_blank_identifier_counts_as_none(era: Any, identifier: Any) -> None:
     """A null or empty integrationIdentifier is ignored, and so are unknown fields."""
     body = {
         "providerId": "fcm",
@@ -104,7 +101,7 @@ async def test_a_blank_identifier_counts_as_none(send: Any, era: Any, identifier
         assert local.device_tokens("u1", "fcm") == ["a"]
 
 
-async def test_2024_takes_any_provider_with_an_integration(put: Any) -> None:
+async def test_2024_takes_any_provider_with_an_integration() -> None:
     """In 2024 an e-mail provider is accepted and stored, if it has an active integration."""
     async with LocalNovu(era="2024", integrations=["sendgrid"]) as local:
         reply = await put(local, "u1", "sendgrid", {"webhookUrl": "x"})
@@ -131,7 +128,7 @@ CREATION_2024: list[tuple[Any, list[str]]] = [
 
 
 @pytest.mark.parametrize(("body", "messages"), CREATION_2024)
-async def test_creation_is_validated(send: Any, body: Any, messages: list[str]) -> None:
+async def test_creation_is_validated(body: Any, messages: list[str]) -> None:
     """POST /v1/subscribers refuses what is not a subscriber, and stores nothing."""
     async with LocalNovu(era="2024") as local:
         reply = await send(local, "POST", "/v1/subscribers", body=body)
@@ -139,7 +136,7 @@ async def test_creation_is_validated(send: Any, body: Any, messages: list[str]) 
         assert local.subscribers == {}
 
 
-async def test_creation_in_2026_asks_for_an_id(send: Any) -> None:
+async def test_creation_in_2026_asks_for_an_id() -> None:
     """Since 2025 an empty id is refused by the schema, with a text of its own."""
     async with LocalNovu() as local:
         none = await send(local, "POST", "/v1/subscribers", body={})
@@ -150,7 +147,7 @@ async def test_creation_in_2026_asks_for_an_id(send: Any) -> None:
     assert blank.json["errors"]["general"]["messages"] == [required]
 
 
-async def test_creation_in_2026_names_the_field(send: Any) -> None:
+async def test_creation_in_2026_names_the_field() -> None:
     """An id of spaces only passes the schema and fails in the use case, keyed by its field."""
     async with LocalNovu() as local:
         reply = await send(local, "POST", "/v1/subscribers", body={"subscriberId": "  "})
@@ -189,14 +186,14 @@ BULK_2024: list[tuple[Any, list[str]]] = [
 
 
 @pytest.mark.parametrize(("body", "messages"), BULK_2024)
-async def test_bulk_is_validated(send: Any, body: Any, messages: list[str]) -> None:
+async def test_bulk_is_validated(body: Any, messages: list[str]) -> None:
     """POST /v1/subscribers/bulk names the item and the field."""
     async with LocalNovu(era="2024") as local:
         reply = await send(local, "POST", "/v1/subscribers/bulk", body=body)
     assert (reply.status, reply.message) == (400, messages)
 
 
-async def test_2026_has_no_limit_of_500(send: Any) -> None:
+async def test_2026_has_no_limit_of_500() -> None:
     """Since 2025 more than 500 items in one bulk call are accepted."""
     items = [{"subscriberId": f"s{number}"} for number in range(501)]
     async with LocalNovu() as local:
