@@ -82,9 +82,7 @@ def test_novu_in_an_async_test_is_the_awaited_client(run: Any) -> None:
 
         async def test_a_failure_is_reported(novu, anyio_backend):
             assert False
-        """,
-        "-p",
-        "no:randomly",
+        """
     )
     result.assert_outcomes(passed=2, failed=1)
 

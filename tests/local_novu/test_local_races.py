@@ -14,7 +14,6 @@ pytestmark = pytest.mark.anyio
 
 COUNT = 50
 TOKENS = [f"token-{number}" for number in range(COUNT)]
-Tokens = list[str]
 
 
 async def write_all(local: LocalNovu, method: str) -> tuple[int, int]:

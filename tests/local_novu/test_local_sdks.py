@@ -41,19 +41,19 @@ def official(novu_py: Any, local: LocalNovu) -> Iterator[Any]:
         yield client
 
 
-def make_request(novu_py: Any, provider_id: str, *tokens: str) -> Any:
+def make_request(provider_id: str, *tokens: str) -> dict[str, Any]:
     """Make the official SDK's request."""
     return {"provider_id": provider_id, "credentials": {"device_tokens": list(tokens)}}
 
 
-def test_official_update_append_delete(novu_py: Any, official: Any, local: LocalNovu) -> None:
+def test_official_update_append_delete(official: Any, local: LocalNovu) -> None:
     """The three calls reach the store, and their answers are parsed into models."""
     credentials = official.subscribers.credentials
     dto = "update_subscriber_channel_request_dto"
-    updated = credentials.update(subscriber_id="a b@c", **{dto: make_request(novu_py, "fcm", "a")})
+    updated = credentials.update(subscriber_id="a b@c", **{dto: make_request("fcm", "a")})
     assert updated.result.subscriber_id == "a b@c"
     assert updated.result.channels[0].credentials.device_tokens == ["a"]
-    appended = credentials.append(subscriber_id="a b@c", **{dto: make_request(novu_py, "fcm", "b")})
+    appended = credentials.append(subscriber_id="a b@c", **{dto: make_request("fcm", "b")})
     assert appended.result.channels[0].credentials.device_tokens == ["a", "b"]
     assert appended.headers["idempotency-key"]
     assert appended.headers["ratelimit-limit"] == ["10000"]
@@ -69,7 +69,7 @@ async def test_official_async(novu_py: Any) -> None:
             for token in ("a", "b"):
                 await client.subscribers.credentials.append_async(
                     subscriber_id="u1",
-                    update_subscriber_channel_request_dto=make_request(novu_py, "apns", token),
+                    update_subscriber_channel_request_dto=make_request("apns", token),
                 )
             await client.subscribers.credentials.delete_async(
                 subscriber_id="u1", provider_id="expo"
@@ -86,7 +86,7 @@ def test_official_errors_are_parsed(novu_py: Any) -> None:
             credentials = client.subscribers.credentials
             dto = "update_subscriber_channel_request_dto"
             with pytest.raises(models.ErrorDto) as error:
-                credentials.update(subscriber_id="ghost", **{dto: make_request(novu_py, "fcm")})
+                credentials.update(subscriber_id="ghost", **{dto: make_request("fcm")})
             assert error.value.data.message == "SubscriberId: ghost not found"
             assert error.value.data.status_code == 400
             assert error.value.data.ctx == {"error": "Bad Request", "statusCode": 400}
@@ -95,9 +95,7 @@ def test_official_errors_are_parsed(novu_py: Any) -> None:
             assert error.value.data.status_code == 404
             tokens = [str(number) for number in range(101)]
             with pytest.raises(models.ErrorDto) as error:
-                credentials.update(
-                    subscriber_id="u1", **{dto: make_request(novu_py, "fcm", *tokens)}
-                )
+                credentials.update(subscriber_id="u1", **{dto: make_request("fcm", *tokens)})
             assert error.value.data.ctx == {"currentCount": 101, "limit": 100}
         with (
             novu_py.Novu(secret_key="wrong", server_url=local.url) as client,
@@ -126,7 +124,7 @@ def test_official_validation_error_is_parsed(novu_py: Any, local: LocalNovu) -> 
         pytest.raises(novu_py.models.ValidationErrorDto) as error,
     ):
         client.subscribers.credentials.update(
-            subscriber_id="u1", update_subscriber_channel_request_dto=make_request(novu_py, "fcm")
+            subscriber_id="u1", update_subscriber_channel_request_dto=make_request("fcm")
         )
     assert error.value.data.message == "Validation Error"
     messages = error.value.data.errors["general"].messages

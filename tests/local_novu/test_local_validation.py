@@ -43,9 +43,8 @@ async def test_2024_answers_400_with_a_list(method: str, body: Any, messages: li
     """The 2024 API answers 400 and lists every objection as `message`."""
     async with LocalNovu(era="2024") as local:
         reply = await send(local, method, PATH, body=body)
-    timestamp = reply.json.pop("timestamp", None) or reply.json["timestamp"]
     assert reply.status == 400
-    assert timestamp.endswith("Z")
+    assert reply.json["timestamp"].endswith("Z")
     assert {**reply.json, "timestamp": ""} == {
         "statusCode": 400,
         "timestamp": "",
