@@ -10,7 +10,6 @@ import base64
 import email.utils
 import hashlib
 import re
-import time
 import zlib
 from collections.abc import Mapping
 from typing import Final
@@ -198,17 +197,6 @@ def make_etag(body: bytes) -> str:
     return f'W/"{len(body):x}-{digest[:27].decode()}"'
 
 
-_date_cache: tuple[int, str] = (0, "")
-
-
-def _make_date() -> str:
-    global _date_cache
-    now = int(time.time())
-    if _date_cache[0] != now:
-        _date_cache = now, email.utils.formatdate(now, usegmt=True)
-    return _date_cache[1]
-
-
 def make_reply(request: RawRequest, answer: Answer) -> bytes:
     """Write an answer with all headers that the API adds: ETag, Vary, Keep-Alive and the rest."""
     status, body, etag = answer.status, answer.body, ""
@@ -227,7 +215,7 @@ def make_reply(request: RawRequest, answer: Answer) -> bytes:
         head.append(f"Content-Length: {len(body)}\r\n")
     elif coding:
         head.append(f"Content-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n")
-    head.append(f"Date: {_make_date()}\r\n")
+    head.append(f"Date: {email.utils.formatdate(usegmt=True)}\r\n")
     head.append(_make_connection(request))
     phrase = find_reason(status)
     start = f"HTTP/1.1 {status} {phrase}\r\n{''.join(head)}\r\n".encode("latin-1", "replace")

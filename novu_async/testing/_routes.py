@@ -13,7 +13,7 @@ from attrs import frozen
 from novu_async.testing._answers import ApiError, Era
 
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ROUTES_V1: Final = (
+_ROUTES_2024: Final = (
     ("GET", "v1/subscribers", "list_subscribers"),
     ("POST", "v1/subscribers", "create_subscriber"),
     ("POST", "v1/subscribers/bulk", "bulk_create"),
@@ -26,7 +26,8 @@ _ROUTES_V1: Final = (
     ("GET", "v1/integrations", "list_integrations"),
     ("GET", "v1/integrations/active", "list_active_integrations"),
 )
-_ROUTES_V2: Final = (
+_ROUTES_2026: Final = (
+    *_ROUTES_2024,
     ("POST", "v2/subscribers", "create_subscriber_v2"),
     ("GET", "v2/subscribers/:", "get_subscriber_v2"),
     ("PATCH", "v2/subscribers/:", "patch_subscriber_v2"),
@@ -42,17 +43,6 @@ class Route:
     parameters: tuple[str, ...]
 
 
-def _make_table(era: Era) -> dict[tuple[str, int], list[tuple[tuple[str, ...], str]]]:
-    table: dict[tuple[str, int], list[tuple[tuple[str, ...], str]]] = {}
-    for method, pattern, name in _ROUTES_V1 + (_ROUTES_V2 if era == "2026" else ()):
-        parts = tuple(pattern.split("/"))
-        table.setdefault((method, len(parts)), []).append((parts, name))
-    return table
-
-
-_TABLES: Final = {"2024": _make_table("2024"), "2026": _make_table("2026")}
-
-
 def find_route(era: Era, method: str, target: str, prefix: str = "") -> Route:
     """Find what a request calls. HEAD counts as GET.
 
@@ -60,12 +50,12 @@ def find_route(era: Era, method: str, target: str, prefix: str = "") -> Route:
     valid percent-encoded UTF-8.
     """
     segments = _split_path(target, prefix)
-    if segments is not None:
-        wanted = "GET" if method == "HEAD" else method
-        for parts, name in _TABLES[era].get((wanted, len(segments)), ()):
-            if _matches(parts, segments):
-                found = [s for part, s in zip(parts, segments, strict=True) if part == ":"]
-                return Route(name, tuple(map(_decode, found)))
+    wanted = "GET" if method == "HEAD" else method
+    for served, pattern, name in _ROUTES_2024 if era == "2024" else _ROUTES_2026:
+        parts = pattern.split("/")
+        if served == wanted and _matches(parts, segments):
+            found = [s for part, s in zip(parts, segments, strict=True) if part == ":"]
+            return Route(name, tuple(map(_decode, found)))
     raise ApiError(404, f"Cannot {method} {target}")
 
 
@@ -77,17 +67,17 @@ def split_target(target: str) -> tuple[str, str]:
     return path, query
 
 
-def _split_path(target: str, prefix: str) -> list[str] | None:
+def _split_path(target: str, prefix: str) -> list[str]:
+    """Split a path below the prefix; nothing is left of one that is not below it."""
     path, _ = split_target(target)
     if not path.startswith(prefix + "/"):
-        return None
-    segments = path[len(prefix) + 1 :].removesuffix("/").split("/")
-    return segments if all(segments) else None
+        return []
+    return path[len(prefix) + 1 :].removesuffix("/").split("/")
 
 
-def _matches(parts: tuple[str, ...], segments: list[str]) -> bool:
-    return all(
-        part == ":" or part == segment.lower()
+def _matches(parts: list[str], segments: list[str]) -> bool:
+    return len(parts) == len(segments) and all(
+        segment != "" if part == ":" else part == segment.lower()
         for part, segment in zip(parts, segments, strict=True)
     )
 
