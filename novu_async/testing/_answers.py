@@ -109,12 +109,11 @@ def render_error(era: Era, error: ApiError, *, path: str, timestamp: str) -> Ans
     """Write an error body as the era's exception filter does."""
     base = {"statusCode": error.status, "timestamp": timestamp, "path": path}
     make = _make_body_2024 if era == "2024" else _make_body_2026
-    body = _json_text.dump({**make(base, error), **_make_error_id(error)})
-    return Answer(error.status, body, tuple(error.headers.items()), error.compressible)
-
-
-def _make_error_id(error: ApiError) -> dict[str, str]:
-    return {"errorId": str(uuid.uuid4())} if error.status == 500 else {}
+    body = make(base, error)
+    if error.status == 500:
+        body["errorId"] = str(uuid.uuid4())
+    headers = tuple(error.headers.items())
+    return Answer(error.status, _json_text.dump(body), headers, error.compressible)
 
 
 def _make_body_2024(base: dict[str, Any], error: ApiError) -> dict[str, Any]:

@@ -177,12 +177,12 @@ async def _update_known(
     profile: Mapping[str, Any],
     channels: list[Any],
 ) -> Document | None:
-    """Write what changes: null keeps a field, except `email`, which is stored as null.
+    """Write what changes.
 
     The answer is put together from the copy read before, hence with the old `updatedAt`, unless
     channels were given as well.
     """
-    fields = {k: v for k, v in profile.items() if v is not None or k == "email"}
+    fields = _pick_changes(profile)
     await _write_channels(call, subscriber_id, channels, known)
     if all(known.get(name) == value for name, value in fields.items()):
         return known
@@ -190,6 +190,11 @@ async def _update_known(
     await call.hop()
     call.store.set_fields(subscriber_id, fields)
     return call.store.documents.get(subscriber_id) if channels else {**known, **fields}
+
+
+def _pick_changes(profile: Mapping[str, Any]) -> Document:
+    """Null keeps a field, except `email`, which is stored as null."""
+    return {k: v for k, v in profile.items() if v is not None or k == "email"}
 
 
 async def _write_channels(
@@ -208,8 +213,8 @@ async def _write_channels(
 
 
 async def _update_subscriber(call: Call) -> Any:
-    call.check(_validation.check_profile(_blank_email_to_null(call.body)))
     body = _blank_email_to_null(call.body)
+    call.check(_validation.check_profile(body))
     known = await _read(call, call.subscriber_id)
     if known is None:
         raise ApiError(400, f"SubscriberId: {call.subscriber_id} not found")
@@ -279,12 +284,7 @@ async def _patch_subscriber_v2(call: Call) -> Any:
     known = call.store.find(call.subscriber_id)
     if known is None:
         raise ApiError(404, f"Subscriber {call.subscriber_id} was not found")
-    body = call.body if isinstance(call.body, dict) else {}
-    fields: Document = {
-        name: body[name]
-        for name in PROFILE_FIELDS
-        if name in body and (body[name] is not None or name == "email")
-    }
+    fields = _pick_changes(call.pick_profile(call.body if isinstance(call.body, dict) else {}))
     call.store.set_fields(call.subscriber_id, fields)
     return {"data": _map_v2(call, {**known, **fields})}
 

@@ -70,11 +70,11 @@ class RequestLog:
         self._limit = limit
         self._records: dict[int, RecordedRequest] = {}
         self._lock = threading.Lock()
-        self.total = 0
+        self._total = 0
 
     def begin(self, connection: int, request: RawRequest, now: float) -> int:
         """Log a request that has arrived and return its number."""
-        number = self.total = self.total + 1
+        number = self._total = self._total + 1
         record = RecordedRequest(
             number,
             connection,
@@ -106,4 +106,4 @@ class RequestLog:
         """Drop all records."""
         with self._lock:
             self._records.clear()
-            self.total = 0
+            self._total = 0

@@ -87,8 +87,8 @@ def _is_integration(item: object) -> bool:
 def _check_range(name: str, spread: Any) -> Iterator[str] | None:
     if spread is None:
         return None
-    prefix = spread.get("prefix", "") if isinstance(spread, Mapping) else None
-    count = spread.get("count") if isinstance(spread, Mapping) else None
+    given = spread if isinstance(spread, Mapping) else {}
+    prefix, count = given.get("prefix", ""), given.get("count")
     if not isinstance(prefix, str) or not isinstance(count, int) or count < 0:
         raise SeedError(f"{name}: subscriber_range must have a prefix (text) and a count (number)")
     return (f"{prefix}{number}" for number in range(count))
