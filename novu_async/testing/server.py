@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, cast
 
@@ -356,11 +357,8 @@ class LocalNovu:
                 return await deliver(exchange, answer)
             overwritten = fault.kind == "overwritten"
             work = self._api.answer_overwritten if overwritten else self._api.answer
-            damaged = await make_faulty_answer(
-                fault,
-                lambda: work(request),
-                lambda error: self._api.render_error(request, error),
-            )
+            refuse = partial(self._api.render_error, request)
+            damaged = await make_faulty_answer(fault, partial(work, request), refuse)
             if damaged is not None:
                 self._log.finish(number, damaged.status, fault.kind, clock())
             return await deliver_with_fault(exchange, fault, damaged)
