@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -35,14 +35,13 @@ def _colour() -> bool | None:
     return False if os.environ.get("NO_COLOR") else None
 
 
-def format_table(rows: Iterable[tuple[str, str, str]]) -> str:
+def format_table(rows: Sequence[tuple[str, str, str]]) -> str:
     """Lay out label, number and remark, one row a line."""
-    lines = list(rows)
-    labels = max(len(label) for label, _, _ in lines)
-    numbers = max(len(number) for _, number, _ in lines)
+    labels = max(len(label) for label, _, _ in rows)
+    numbers = max(len(number) for _, number, _ in rows)
     return "\n".join(
         f"{label:<{labels}}  {number:>{numbers}}{f'  {remark}' if remark else ''}"
-        for label, number, remark in lines
+        for label, number, remark in rows
     )
 
 

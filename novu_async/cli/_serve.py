@@ -1,5 +1,7 @@
 """serve: LocalNovu on a port, to develop and test against."""
 
+from contextlib import suppress
+
 import click
 
 from novu_async.cli._errors import EndedBySignalError
@@ -52,8 +54,6 @@ def serve(
     Prints `ready: http://HOST:PORT` when it listens; Ctrl-C stops it. Point NOVU_SERVER_URL there.
     GET /__local/subscribers/ID and /__local/requests show what is stored and what arrived.
     """
-    from contextlib import suppress
-
     from novu_async.cli._run import run
     from novu_async.testing import DEFAULT_API_KEY, LocalNovu, load_seed
 
