@@ -13,6 +13,9 @@ SUITES = ["tests/core", "tests/tokens", "tests/sync", "tests/pacing"]
 NEEDED = ["pytest", "pytest-timeout", "hypothesis", "trio", "opentelemetry-sdk"]
 """What the tests themselves need; they skip what else is missing."""
 
+OF_TODAY = "tests/core/test_cost.py::test_a_call_enters_few_more_functions_than_a_bare_one"
+"""Its bound is that of today's aiohttp, whose own calls enter a few functions more."""
+
 
 def find_lower_bounds() -> list[str]:
     """Return the dependencies of pyproject.toml, each at its lowest version."""
@@ -36,6 +39,7 @@ def test_the_oldest_dependencies_do(tmp_path: Path) -> None:
     pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
     subprocess.run([*pip, *find_lower_bounds(), *NEEDED], check=True)
     subprocess.run([*pip, "--no-deps", "--editable", ROOT], check=True)
-    tests = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITES]
+    options = ["-q", "-p", "no:cacheprovider", f"--deselect={OF_TODAY}"]
+    tests = [python, "-m", "pytest", *options, *SUITES]
     done = subprocess.run(tests, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
