@@ -35,7 +35,7 @@ def read_here(records: Any, at_once: int) -> tuple[Any, Feed[Any] | None]:
         return source, None
     rows = cursor if isinstance(cursor, Iterable) else fetch_all(cursor, at_once)
     source = copy(source)
-    feed = source.items = Feed(rows, at_once)
+    feed = source.items = Feed(map(source.keep, rows), at_once)
     return source, feed
 
 

@@ -16,7 +16,18 @@ from novu_async.bulk.delimited import read_delimited, read_header
 from novu_async.bulk.files import Stream, open_stream, readable
 from novu_async.bulk.jsonlines import read_json_lines
 from novu_async.bulk.lines import Lines
-from novu_async.bulk.records import FIELDS, Columns, Invalid, Operation, Row, convert, make_row
+from novu_async.bulk.records import (
+    FIELDS,
+    Columns,
+    DeviceToken,
+    Invalid,
+    Operation,
+    Row,
+    WebhookUrl,
+    convert,
+    make_row,
+    values_of,
+)
 from novu_async.errors import InvalidRequestError
 
 Format = Literal["csv", "jsonl"]
@@ -178,24 +189,38 @@ class IterableSource(Source):
         if self._names:
             self.check_header(self._names, operation)
 
-    def convert(self, line: int, item: Any, operation: Operation) -> Row | Invalid:
-        """Turn one item into a row."""
+    def keep(self, item: Any) -> Any:
+        """Return what an item says now, where it may be refilled before it is converted."""
+        if isinstance(item, tuple | DeviceToken | WebhookUrl):
+            return item
+        item = self._named(item)
+        values = values_of(item, self.columns)
+        return item if values is None else dict(values)
+
+    def _named(self, item: Any) -> Any:
         if self._names and _has_no_names(item):
-            item = dict(zip(self._names, item, strict=False))
-        return convert(line, item, self.columns, operation)
+            return dict(zip(self._names, item, strict=False))
+        return item
 
     @property
     def is_async(self) -> bool:
         """Whether the next item may have to be waited for."""
         return isinstance(self.items, AsyncIterable)
 
-    async def batches(self, size: int) -> AsyncGenerator[list[Any], None]:
-        """Yield the items in lists; also those before an error of the iterable."""
-        batch: list[Any] = []
+    async def batches(
+        self, operation: Operation, size: int
+    ) -> AsyncGenerator[list[Row | Invalid], None]:
+        """Yield the rows in lists; also those before an error of the iterable.
+
+        Each item is converted before the next is asked for: some iterables refill one object.
+        """
+        batch: list[Row | Invalid] = []
+        line = 0
         try:
             async with aclosing(_each(self.items)) as items:
                 async for item in items:
-                    batch.append(item)
+                    line += 1
+                    batch.append(convert(line, self._named(item), self.columns, operation))
                     if len(batch) >= size:
                         yield batch
                         batch = []

@@ -27,8 +27,6 @@ async def read_all(
             thread.abandon(rows.close)
     elif isinstance(source, IterableSource):
         source.prepare(operation)
-        line = 0
-        async with aclosing(source.batches(items)) as batches:
+        async with aclosing(source.batches(operation, items)) as batches:
             async for batch in batches:
-                yield [source.convert(line + i, item, operation) for i, item in enumerate(batch, 1)]
-                line += len(batch)
+                yield batch

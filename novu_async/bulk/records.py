@@ -168,7 +168,7 @@ class Columns:
 
 def convert(line: int, item: Any, columns: Columns, operation: Operation) -> Row | Invalid:
     """Turn one item of an iterable into a row, or into what is wrong with it."""
-    values = _values_of(item, columns)
+    values = values_of(item, columns)
     if values is None:
         return Invalid(
             line, f"a row must be a DeviceToken, a dict or a tuple, not {name_type(item)}"
@@ -267,7 +267,8 @@ def _as_id(value: Any) -> Any:
     return str(value) if isinstance(value, UUID) else value
 
 
-def _values_of(item: Any, columns: Columns) -> Mapping[str, Any] | None:
+def values_of(item: Any, columns: Columns) -> Mapping[str, Any] | None:
+    """Return what an item says by the source's columns; None where it is nothing of the kind."""
     if isinstance(item, DeviceToken | WebhookUrl):
         return {
             column: getattr(item, name, None)

@@ -5,7 +5,7 @@ import io
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -294,3 +294,41 @@ async def test_a_cursor_names_rows_of_any_type(bulk: Bulk, local: LocalNovu, mak
         fetchmany=lambda _: pages.pop(0),
     )
     await check(bulk, local, cursor)
+
+
+class OneBuffer:
+    """A cursor that fills one list with row after row, as some drivers do."""
+
+    description = tuple((name,) for name in NAMES)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        """Give the rows."""
+        buffer: list[Any] = [None, None, None]
+        for row in ROWS:
+            buffer[:] = row
+            yield buffer
+
+
+def one_dict() -> Iterator[dict[str, Any]]:
+    """Fill one dict with row after row."""
+    row: dict[str, Any] = {}
+    for values in ROWS:
+        row.update(zip(NAMES, values, strict=True))
+        yield row
+
+
+async def one_dict_awaited() -> AsyncIterator[dict[str, Any]]:
+    """Fill one dict with row after row, asynchronously."""
+    for row in one_dict():
+        yield row
+
+
+@pytest.mark.parametrize("make", [OneBuffer, one_dict, one_dict_awaited])
+async def test_one_object_for_all_rows(bulk: Bulk, local: LocalNovu, make: Any) -> None:
+    """Each row is read before the next is asked for, which may come in the same object."""
+    await check(bulk, local, make())
+    assert (await bulk.plan(make())).duplicates == 0
+    local.reset()
+    outcomes = [outcome async for outcome in bulk.stream(make())]
+    assert [outcome.status for outcome in outcomes] == ["done"] * 4
+    assert {key: local.device_tokens(*key) for key in WANTED} == WANTED

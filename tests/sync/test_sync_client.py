@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections import OrderedDict, UserDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -285,6 +286,23 @@ class TestBulk:
         database.close()
         assert report.done == 2_500
         assert stored(server) == 2_500
+
+    @pytest.mark.parametrize("kind", [list, dict, OrderedDict, UserDict])
+    def test_one_object_for_all_rows(self, server: LocalNovu, client: Novu, kind: Any) -> None:
+        """Records may all come in one object, which is filled again for each."""
+
+        def make() -> Iterator[Any]:
+            row = ["", "fcm", ""] if kind is list else kind(provider_id="fcm")
+            names: Any = (0, 2) if kind is list else ("subscriber_id", "token")
+            for record in records(50):
+                row[names[0]], row[names[1]] = record.subscriber_id, record.token
+                yield row
+
+        assert client.bulk.plan(make()).duplicates == 0
+        assert client.bulk.register(make()).done == 50
+        assert stored(server) == 50
+        assert all(outcome.ok for outcome in client.bulk.stream(make(), operation="remove"))
+        assert stored(server) == 0
 
     def test_stream(self, server: LocalNovu, client: Novu) -> None:
         """Every row of a stream gets its outcome, from a list and from a generator."""
