@@ -19,6 +19,7 @@ MAX_JOINED_LINES = 20
 """A quoted field may go on for so many lines; beyond that they are read as rows of their own."""
 
 _STRAY = "a quote is never closed, or has text after it"
+_AFTER_BLANK = "a quote comes after a blank, and would be part of the value: take the blank out"
 _OPEN = f"a quote is still open {MAX_JOINED_LINES} lines further on"
 
 Item = tuple[int, Mapping[str, Any]] | Invalid
@@ -48,7 +49,9 @@ def read_header(lines: Lines, name: str, delimiter: str | None) -> Header:
 
 
 def _names_of(text: str, delimiter: str) -> tuple[str, ...]:
-    fields = _parse([text], delimiter)[0] or text.split(delimiter)
+    fields = _parse([text], delimiter, skipinitialspace=delimiter != " ")[0] or text.split(
+        delimiter
+    )
     return tuple(field.strip() for field in fields)
 
 
@@ -60,7 +63,7 @@ def read_delimited(
     So is a header that comes once more, as where files were put together with `cat`.
 
     `is_single_line` names the columns that cannot hold a line break: where a quote would draw one
-    in, it is a stray one.
+    in, it is a stray one. Nor can they begin with a blank and a quote.
     """
     names, delimiter, width = header.names, header.delimiter, len(header.names)
     # a failures file is our own: its quotes are right, and it gives back what the rows had
@@ -90,8 +93,24 @@ def _read_quoted(line: Line, lines: Lines, header: Header, single: list[str]) ->
     if problem:
         return Invalid(line.number, problem)
     if len(fields) == len(header.names):
-        return line.number, dict(zip(header.names, fields, strict=True))
+        values = dict(zip(header.names, fields, strict=True))
+        return _check_quotes(line.number, values, line.text, header, single)
     return _wrong_width(line, header, fields)
+
+
+def _check_quotes(
+    number: int, values: Mapping[str, Any], text: str, header: Header, single: list[str]
+) -> Item:
+    """Refuse a row with ` "value"`, which CSV takes for a value with the blank and the quotes.
+
+    Where these are meant, they are themselves among quotes in the text of the row.
+    """
+    for name in single:
+        value = values[name]
+        is_odd = value[:1].isspace() and value.lstrip().startswith('"')
+        if is_odd and header.delimiter + value in header.delimiter + text:
+            return Invalid(number, _AFTER_BLANK)
+    return number, values
 
 
 def _join(line: Line, lines: Lines, header: Header, single: list[str]) -> Item:
@@ -110,7 +129,7 @@ def _join(line: Line, lines: Lines, header: Header, single: list[str]) -> Item:
         if not problem and len(fields) == len(header.names):
             values = dict(zip(header.names, fields, strict=True))
             if not any(_LINE_END.search(values[name]) for name in single):
-                return line.number, values
+                return _check_quotes(line.number, values, "".join(texts), header, single)
         if problem != _OPEN:
             break
     lines.push_back(taken)
@@ -119,10 +138,10 @@ def _join(line: Line, lines: Lines, header: Header, single: list[str]) -> Item:
     return Invalid(line.number, problem or _STRAY)
 
 
-def _parse(texts: Iterable[str], delimiter: str) -> tuple[list[str], str]:
+def _parse(texts: Iterable[str], delimiter: str, **dialect: Any) -> tuple[list[str], str]:
     """Return the fields of the first row, and what is wrong with it."""
     try:
-        return next(csv.reader(texts, delimiter=delimiter, strict=True), []), ""
+        return next(csv.reader(texts, delimiter=delimiter, strict=True, **dialect), []), ""
     except csv.Error as error:
         return [], _explain(str(error))
 

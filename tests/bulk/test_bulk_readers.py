@@ -87,6 +87,9 @@ BROKEN_CSV = [
     (b'u,fcm,"t', "quote"),
     (b'u,fcm,"t"x', "quote"),
     (b'"u","fcm"', "2 fields"),
+    (b'"u", "fcm", "t"', "a quote comes after a blank"),
+    (b'u,fcm,\t"t"', "a quote comes after a blank"),
+    (b' "u",fcm,t', "a quote comes after a blank"),
     (b"u,f\0cm,t", "NUL"),
     (b"u,fcm,caf\xe9", "UTF-8"),
     (b"u,fcm,", "token"),
@@ -134,6 +137,17 @@ def test_a_long_number_in_json_lines_stays_the_id_that_it_is(number: int) -> Non
     document = {"subscriber_id": number, "provider_id": "fcm", "token": "t"}
     (row,) = read_bytes(json.dumps(document).encode())
     assert row == Row(1, str(number), "fcm", "", "t")
+
+
+def test_blanks_and_quotes_that_are_meant_are_read() -> None:
+    """A blank without a quote, both among quotes, and both in a column that is not ours."""
+    spaced = b'subscriber_id provider_id "token"\nu fcm "t"\n'
+    assert tokens_of(read_bytes(spaced, delimiter=" ")) == ["t"]
+    content = b'subscriber_id, "provider_id", token,note\nu,fcm, t, "x"\nu,fcm," ""t""",y\n'
+    assert tokens_of(read_bytes(content)) == [" t", ' "t"']
+    joined = read_bytes(content + b'u,fcm, "t","y\nz"\n')[2]
+    assert isinstance(joined, Invalid)
+    assert "after a blank" in joined.reason
 
 
 def test_many_stray_quotes_do_not_swallow_good_lines() -> None:
