@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import NoReturn
 from urllib.parse import quote
 
+_DIGEST_ROUNDS = 1000
+
 
 def name_type(value: object, *wanted: type) -> str:
     """Name the type of a value that is refused, which may itself be a secret.
@@ -45,6 +47,12 @@ def fingerprint(secret: str) -> str:
     """
     digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
     return f"#{digest[:8]}"
+
+
+def digest(secret: str, salt: str) -> str:
+    """Return what tells later whether a secret is the same, and cannot be turned back into it."""
+    key = secret.encode("utf-8", "surrogatepass")
+    return hashlib.pbkdf2_hmac("sha256", key, salt.encode(), _DIGEST_ROUNDS).hex()
 
 
 def describe_type(value: object) -> str:

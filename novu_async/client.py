@@ -3,7 +3,7 @@
 import ssl as ssl_module
 import sys
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,7 +16,7 @@ from novu_async._pacing import RateLimit
 from novu_async._pipeline import Pipeline
 from novu_async._reading import Reader
 from novu_async._retry import RetryConfig
-from novu_async._secrets import refuse_copy
+from novu_async._secrets import digest, refuse_copy
 from novu_async._settings import choose_key, make_settings
 from novu_async._transport import ClientSession, Transport, running_loop
 from novu_async.credentials import Credentials
@@ -153,6 +153,7 @@ class Novu:
             self._make_background,
             server_url=self._pipeline.settings.server_url,
             rate_limit=lambda: self.rate_limit,
+            digest_key=partial(digest, self._pipeline.settings.api_key),
         )
 
     def _make_background(self) -> tuple[Subscribers, Callable[[], int]]:

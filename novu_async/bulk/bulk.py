@@ -16,7 +16,7 @@ from novu_async._shielding import finish
 from novu_async.bulk.engine import Engine
 from novu_async.bulk.failures import write_failures
 from novu_async.bulk.figures import make_dry_run
-from novu_async.bulk.jobs import Job, open_job, shape_of
+from novu_async.bulk.jobs import NO_SERVER, Job, Server, open_job, shape_of
 from novu_async.bulk.places import check_places
 from novu_async.bulk.plan import DryRun
 from novu_async.bulk.readers import FileSource, Source, as_source
@@ -37,6 +37,7 @@ class Bulk:
     - `make_subscribers`: makes what is `novu.subscribers` for one job, whose calls retry, pace and
       keep the order, and a function that returns how many requests these have sent.
     - `rate_limit`: returns the server's limit as the client knows it, for Progress.
+    - `digest_key`: takes a salt and returns a hash of the API key, to tell another one by.
     """
 
     def __init__(
@@ -45,10 +46,12 @@ class Bulk:
         *,
         server_url: str,
         rate_limit: Callable[[], Any],
+        digest_key: Callable[[str], str] = lambda _: "",
     ) -> None:
         self._make_subscribers = make_subscribers
         self._server_url = server_url
         self._rate_limit = rate_limit
+        self._digest_key = digest_key
 
     async def register(
         self,
@@ -78,7 +81,8 @@ class Bulk:
           `read_jsonl`, `read_select` and `read_rows` return, which take names of columns.
         - `job`: a file that records what is done. With it the same call finishes a job that was
           stopped or killed, and reports every row once; `records` may then be None. It holds the
-          tokens, with mode 0600. Without it nothing is kept.
+          tokens, with mode 0600. Without it nothing is kept. A job belongs to one environment; with
+          another API key, which may be that of another one, it goes on with a warning.
         - `operation`: "append"; "replace" (the rows of a channel become its only tokens);
           "remove"; "delete" (all channels of the provider). Writing a webhook URL erases the device
           tokens that its chat channel has (the API's PUT and PATCH both do); tokens of the same job
@@ -111,7 +115,8 @@ class Bulk:
         check_places(origin, path, failed_path)
         _import_ahead()
         watch = _watch(progress)
-        async with open_job(path, source, operation, self._server_url, watch) as opened:
+        server = Server(self._server_url, self._digest_key)
+        async with open_job(path, source, operation, server, watch) as opened:
             subscribers, count_requests = self._make_subscribers()
             sender = Sender(subscribers, operation, on_missing_subscriber)
             make = partial(
@@ -233,7 +238,8 @@ async def plan(
 ) -> DryRun:
     """Read and check everything, send nothing, and say what the job would do; needs no client."""
     _check_options(operation, 1, on_missing_subscriber, 1)
-    async with open_job(None, as_source(records), operation, "", _watch(progress)) as opened:
+    watch = _watch(progress)
+    async with open_job(None, as_source(records), operation, NO_SERVER, watch) as opened:
         return await opened.thread.run(make_dry_run, opened.journal)
 
 

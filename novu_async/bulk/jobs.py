@@ -1,13 +1,15 @@
 """Job files: made from an input, or gone on with after the input is seen to be the same."""
 
+import logging
 import os
+import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from novu_async.bulk.failures import Shape
 from novu_async.bulk.journal import Journal
@@ -21,6 +23,22 @@ from novu_async.bulk.thread import Thread
 from novu_async.errors import ConfigurationError, InvalidRequestError
 
 Watch = Callable[[Phase, int], None]
+
+logger = logging.getLogger("novu_async")
+
+
+@frozen
+class Server:
+    """Where a job writes: a server, and there the environment that the API key is for.
+
+    - `digest_key`: takes a salt and returns a hash of the key; "" where there is no key.
+    """
+
+    url: str
+    digest_key: Callable[[str], str] = field(repr=False)
+
+
+NO_SERVER = Server("", lambda _: "")
 
 
 @frozen
@@ -41,7 +59,7 @@ async def open_job(
     path: Path | None,
     source: Source | None,
     operation: Operation,
-    server_url: str,
+    server: Server,
     watch: Watch,
 ) -> AsyncIterator[Job]:
     """Open a job file, or make it from the source; without a path it is removed at the end.
@@ -54,10 +72,10 @@ async def open_job(
         place = held.enter_context(_place(path))
         resumed = place.exists()
         if not resumed:
-            await _load(place, source, operation, server_url, thread, watch)
+            await _load(place, source, operation, server, thread, watch)
         journal = await thread.run(lambda: held.enter_context(closing(Journal(place))))
         if resumed:
-            await _check_same(journal, source, operation, server_url, thread, watch)
+            await _check_same(journal, source, operation, server, thread, watch)
         yield Job(journal, thread, resumed)
     finally:
         await thread.close(held.close)
@@ -84,7 +102,7 @@ async def _load(
     path: Path,
     source: Source | None,
     operation: Operation,
-    server_url: str,
+    server: Server,
     thread: Thread,
     watch: Watch,
 ) -> None:
@@ -99,7 +117,10 @@ async def _load(
                 await thread.run(loader.add, rows)
                 watch("reading", loader.fingerprint.rows)
         watch("merging", loader.fingerprint.rows)
-        await thread.run(loader.finish, {"server_url": server_url, **_describe(source)})
+        salt = secrets.token_hex(8)
+        key = {"key_salt": salt, "key_digest": server.digest_key(salt)}
+        facts = {"server_url": server.url, **key, **_describe(source)}
+        await thread.run(loader.finish, facts)
     except BaseException:
         loader.interrupt()
         await thread.run(loader.discard)
@@ -110,14 +131,14 @@ async def _check_same(
     journal: Journal,
     source: Source | None,
     operation: Operation,
-    server_url: str,
+    server: Server,
     thread: Thread,
     watch: Watch,
 ) -> None:
     meta = journal.meta
     for name, now, what in (
         ("operation", operation, "operation"),
-        ("server_url", server_url, "server"),
+        ("server_url", server.url, "server"),
     ):
         if meta[name] != now:
             raise ConfigurationError(
@@ -125,8 +146,21 @@ async def _check_same(
                 "choose another job file"
             )
     await thread.run(journal.check)
-    if source is None:
-        return
+    if source is not None:
+        await _check_input(journal, source, operation, thread, watch)
+    if "key_salt" in meta and server.digest_key(meta["key_salt"]) != meta["key_digest"]:
+        await thread.run(journal.record, (), other_keys=1)
+        logger.warning(
+            "the job file %s was made with another API key: if that is for another environment, "
+            "what is done there is not done here; choose another job file then",
+            journal.path,
+        )
+
+
+async def _check_input(
+    journal: Journal, source: Source, operation: Operation, thread: Thread, watch: Watch
+) -> None:
+    meta = journal.meta
     fingerprint = Fingerprint()
     async with aclosing(read_all(source, operation)) as batches:
         async for rows in batches:

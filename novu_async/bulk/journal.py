@@ -169,6 +169,7 @@ class Journal:
                 seconds=meta.get("seconds", 0.0),
                 failures=tuple(self._reasons("rows", f"state = {FAILED}")),
                 invalid_reasons=tuple(self._reasons("invalid", "true")),
+                other_keys=meta.get("other_keys", 0),
                 server_url=meta.get("server_url", ""),
                 source=meta.get("source", ""),
                 **more,

@@ -76,6 +76,8 @@ class Report:
     - `failures`, `invalid_reasons`: by reason, most frequent first, with the first lines; what is
       beyond 20 of them stands last, as "other reasons".
     - `seconds`: of all runs together. `resumed`: an earlier run had begun the job.
+    - `other_keys`: runs with another API key than the first; where that is for another environment,
+      what is done is done in one of them only.
     - `job`, `failures_path`: the files, or None.
     """
 
@@ -94,6 +96,7 @@ class Report:
     failures: tuple[Reason, ...] = ()
     invalid_reasons: tuple[Reason, ...] = ()
     resumed: bool = False
+    other_keys: int = 0
     job: str | None = None
     failures_path: str | None = None
     server_url: str = field(default="", repr=False)

@@ -80,8 +80,17 @@ def _end_finished(job: Job, report: "Report") -> int:
     _print(job, report)
     if report.resumed:
         say(f"{job.files.job} was begun before: the figures are of all its runs")
+    _tell_other_keys(report)
     _tell_failures(report)
     return 0 if report.ok else FAILED
+
+
+def _tell_other_keys(report: "Report") -> None:
+    if report.other_keys:
+        say(
+            "the job had another API key before: if that is for another environment, what was done "
+            "there is not done here"
+        )
 
 
 def _name_failures(report: "Report") -> None:
@@ -116,6 +125,7 @@ def _end_stopped(job: Job, error: "BulkError") -> int:
         return exit_status(cause)
     _print(job, report, error=describe(error))
     complain(describe(error))
+    _tell_other_keys(report)
     _name_failures(report)
     is_unwritten = report.failures_path is None and (report.failed or report.invalid)
     if is_unwritten and not report.waiting:

@@ -113,6 +113,24 @@ async def test_another_server_or_operation_is_refused(
         await elsewhere.register(ROWS, job=tmp_path / "job")
 
 
+async def test_another_key_is_told(
+    tmp_path: Path, anyio_backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of all environments at one URL the key names one; a new key of the same one may go on."""
+    job, keys = tmp_path / "job", ["first-key-000", "second-key-00"]
+    async with LocalNovu(api_keys=keys) as local:
+        async with Novu(keys[0], server_url=local.url) as novu:
+            await stop_midway(novu.bulk, job, local)
+            assert (await stop_midway(novu.bulk, job, local)).other_keys == 0
+        assert "another API key" not in caplog.text
+        assert not any(key.encode() in job.read_bytes() for key in keys)
+        async with Novu(keys[1], server_url=local.url) as novu:
+            report = await novu.bulk.register(ROWS, job=job)
+    assert (report.done, report.other_keys) == (120, 1)
+    assert read_job(job).other_keys == 1
+    assert caplog.text.count("was made with another API key") == 1
+
+
 async def test_only_the_owner_may_read_a_job_file(bulk: Bulk, tmp_path: Path) -> None:
     """It holds the tokens; so do the files that SQLite puts beside it."""
     seen: set[int] = set()
