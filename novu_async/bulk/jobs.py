@@ -87,9 +87,9 @@ def _place(path: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="novu-bulk-") as folder:
             yield Path(folder) / "job"
         return
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise ConfigurationError(f"the job file {path} cannot be made: something else is there")
-    if path.is_symlink():  # it is made where its lock is, and the link stays one
+    if os.path.islink(path):  # it is made where its lock is, and the link stays one
         path = Path(os.path.realpath(path))
     lock = JobLock(path)
     try:

@@ -243,7 +243,7 @@ def _told(failure: Failure | None) -> tuple[str | None, str | None, bool | None]
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike pathlib's, it raises for no path
         raise ConfigurationError(f"the job file {path} does not exist")
     mode = _mode_to_read(path) if read_only else "rw"
     db = sqlite3.connect(

@@ -39,6 +39,8 @@ def _files_of(job: Path) -> tuple[Path, ...]:
 
 
 def _check_named(path: Path | None, what: str) -> None:
+    if path is not None and "\0" in str(path):
+        raise ConfigurationError(f"the path of the {what} file has a NUL")
     if path is not None and not path.name:
         raise ConfigurationError(f"the {what} file needs a name: its path is empty, or a folder")
 

@@ -35,6 +35,8 @@ Item = tuple[int, Mapping[str, Any]] | Invalid
 Origin = str | os.PathLike[str] | IO[Any]
 
 _FETCHED_ROWS = 1000
+_MAX_NAME, _MAX_PATH = 255, 4096  # of Linux
+_CONTENT = re.compile(r"""\s*[{\[]\s*["{] | .* [\n\r\0]""", re.VERBOSE | re.DOTALL)
 _COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z_ .-]{0,30}")
 
 
@@ -104,8 +106,10 @@ class FileSource(Source):
         file_format: Format | None = None,
         delimiter: str | None = None,
         only_retryable: bool = False,
+        name: str | None = None,
     ) -> None:
-        super().__init__(_name_of(origin), columns, only_retryable=only_retryable)
+        name = _name_of(origin) if name is None else name
+        super().__init__(name, columns, only_retryable=only_retryable)
         self._origin = origin
         self._format = file_format
         self._delimiter = delimiter
@@ -262,9 +266,22 @@ def fetch_all(cursor: Any, at_once: int = _FETCHED_ROWS) -> Iterator[Any]:
 
 def _name_of(origin: Origin) -> str:
     if isinstance(origin, str | os.PathLike):
-        return "standard input" if origin == "-" else os.fspath(origin)
+        path = os.fsdecode(origin)
+        if _looks_like_content(path):  # which holds tokens: no message may quote it
+            raise InvalidRequestError(
+                "records must be a path or an open file, not the text of one: wrap that in "
+                "io.StringIO",
+                "records",
+            )
+        return "standard input" if path == "-" else path
     name = getattr(origin, "name", None)
     return name if isinstance(name, str) else "the file"
+
+
+def _looks_like_content(path: str) -> bool:
+    """Tell CSV and JSON from a path: by what no path has, unless there is such a file."""
+    is_long = max(map(len, path.split(os.sep))) > _MAX_NAME or len(path) > _MAX_PATH
+    return (is_long or _CONTENT.match(path) is not None) and not os.path.exists(path)
 
 
 def as_source(records: Any) -> Source:
@@ -350,7 +367,8 @@ def read_select(
     The other arguments are those of `read_file`. Raises ConfigurationError where DuckDB is not
     installed.
     """
-    return QuerySource(sql, _columns(columns, constants), only_retryable=only_retryable)
+    source_columns = _columns(columns, constants)
+    return QuerySource(sql, source_columns, only_retryable=only_retryable, name=str(sql))
 
 
 def read_rows(

@@ -272,6 +272,10 @@ async def test_places_where_no_file_can_be(bulk: Bulk, tmp_path: Path) -> None:
         await bulk.register(ROWS, job=tmp_path)
     with pytest.raises(ConfigurationError, match="choose another place"):
         await bulk.register(ROWS, job=tmp_path / "missing" / "job")
+    with pytest.raises(ConfigurationError, match="choose another place"):
+        await bulk.register(ROWS, job=tmp_path / ("x" * 300))
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        read_job(tmp_path / ("x" * 300))
 
 
 @pytest.mark.parametrize("argument", ["job", "failures"])
@@ -281,6 +285,15 @@ async def test_a_file_needs_a_name(bulk: Bulk, local: LocalNovu, argument: str, 
     files: dict[str, Any] = {argument: place}
     with pytest.raises(ConfigurationError, match=f"the {argument} file needs a name"):
         await bulk.register("gone.csv", **files)
+    assert local.requests == []
+
+
+@pytest.mark.parametrize("argument", ["job", "failures"])
+async def test_a_path_with_nul_is_refused(bulk: Bulk, local: LocalNovu, argument: str) -> None:
+    """As any other file that cannot be."""
+    files: dict[str, Any] = {argument: "a\0b"}
+    with pytest.raises(ConfigurationError, match=f"the path of the {argument} file has a NUL"):
+        await bulk.register(ROWS, **files)
     assert local.requests == []
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from novu_async.bulk import read_csv, read_file, read_jsonl
-from novu_async.bulk.readers import FileSource
+from novu_async.bulk.readers import FileSource, as_source
 from novu_async.bulk.records import Invalid, Row
 from novu_async.errors import InvalidRequestError
 
@@ -292,6 +292,32 @@ def test_a_path_that_cannot_be_read(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidRequestError, match=word):
         rows_of(read_csv(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEADER + "user-1,fcm,secret\n",
+        '{"subscriber_id": "user-1", "provider_id": "fcm", "token": "secret"}',
+        '[{"token": "secret"}]',
+        "user-1,fcm,secret\0",
+        "user-1,fcm,secret" + "x" * 300,
+    ],
+)
+@pytest.mark.parametrize("read", [read_csv, read_jsonl, read_file, as_source])
+def test_text_in_the_place_of_a_path_is_not_shown(read: Callable[[str], Any], text: str) -> None:
+    """It is refused at once, without the tokens that it holds."""
+    with pytest.raises(InvalidRequestError, match=r"io\.StringIO") as caught:
+        read(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_strange_names_of_files_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is there has that name."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("two\nlines", '{"name"}'):
+        Path(name).write_text(HEADER + "u,fcm,t\n")
+        assert tokens_of(rows_of(read_csv(name))) == ["t"]
 
 
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
