@@ -1,6 +1,7 @@
 """`novu.bulk`: registering many, merged, paced, and surviving what happens meanwhile."""
 
 import asyncio
+import inspect
 import math
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
@@ -90,7 +91,8 @@ class Bulk:
         - `on_missing_subscriber`: "create" registers unknown subscribers first (append only).
         - `failures`: where to write the rows that failed or were invalid, shaped like the input,
           with `reason` and `retryable`. Of a replace, feed them back with append.
-        - `progress`: called with a Progress a few times a second, in the event loop's thread.
+        - `progress`: called with a Progress a few times a second, in the event loop's thread; not
+          an async function.
         - `verify`: afterwards read back what was written; what is not there counts as failed.
         - `stop_after`: the job is stopped after so many requests in a row without an answer, and
           nothing more is sent to an integration that so many in a row did not find.
@@ -249,7 +251,15 @@ def _import_ahead() -> None:
         import_module(name)
 
 
+def _check_progress(progress: object) -> None:
+    forms = (progress, getattr(progress, "__call__", None))  # noqa: B004, of an object
+    if not callable(progress) or any(map(inspect.iscoroutinefunction, forms)):
+        raise InvalidRequestError("progress must be a function that is not async", "progress")
+
+
 def _watch(progress: OnProgress | None) -> Callable[[Phase, int], None]:
+    if progress is not None:
+        _check_progress(progress)
     clock = Clock()
     began = clock.monotonic()
 

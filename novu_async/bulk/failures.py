@@ -128,8 +128,16 @@ def _write(file: TextIO, rows: Iterable[FailedRow], shape: Shape) -> int:
 
 
 def _csv_row(values: Mapping[str, Any], shape: Shape) -> str:
+    lost = [name for name in shape.names if shape.columns.has(name) and _has_nul(values.get(name))]
+    if lost:
+        reason = f"{values['reason']}; the NUL in its {lost[0]} only JSON Lines can hold"
+        values = {**values, "reason": reason}
     fields = (_field_of(values.get(name), name, shape.columns) for name in shape.names)
     return _csv_line(fields, shape)
+
+
+def _has_nul(value: object) -> bool:
+    return isinstance(value, str) and "\0" in value
 
 
 def _csv_line(fields: Iterable[str], shape: Shape) -> str:

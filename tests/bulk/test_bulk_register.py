@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -247,6 +248,7 @@ async def test_a_row_with_nul_comes_back_from_a_csv_of_failures(
     await bulk.register(cursor, failures=tmp_path / "failed.csv")
     (failed,) = csv.DictReader((tmp_path / "failed.csv").read_text().splitlines())
     assert {name: failed[name] for name in row} == {**row, field: expected}
+    assert ("only JSON Lines can hold" in failed["reason"]) == (field != "note")
     (again,) = read_csv(tmp_path / "failed.csv").rows("append")
     assert isinstance(again, Invalid)
     assert "NUL" not in again.reason
@@ -745,6 +747,27 @@ async def test_an_error_in_the_progress_callback_is_raised(bulk: Bulk) -> None:
 
     with pytest.raises(RuntimeError, match="display is gone"):
         await bulk.register([("u", "fcm", "t")], progress=fail)
+
+
+async def test_a_progress_callback_that_would_have_to_be_awaited_is_refused(
+    bulk: Bulk, local: LocalNovu
+) -> None:
+    """It would never run; nor would what is no function."""
+
+    async def show(progress: Progress) -> None:
+        raise AssertionError
+
+    class Display:
+        async def __call__(self, progress: Progress) -> None:
+            raise AssertionError
+
+    wrong: Any
+    for wrong in (show, Display(), partial(show), 7):
+        with pytest.raises(InvalidRequestError, match="progress must be a function that is not"):
+            await bulk.register([("u", "fcm", "t")], progress=wrong)
+        with pytest.raises(InvalidRequestError, match="progress must be a function that is not"):
+            await bulk.plan([("u", "fcm", "t")], progress=wrong)
+    assert local.requests == []
 
 
 async def test_failures_that_cannot_be_written_hide_no_error(bulk: Bulk, tmp_path: Path) -> None:
