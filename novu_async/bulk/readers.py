@@ -11,6 +11,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from novu_async._shielding import is_callers_own
 from novu_async.bulk import _duckdb
 from novu_async.bulk.delimited import read_delimited, read_header
 from novu_async.bulk.files import Stream, open_stream, readable
@@ -226,10 +227,11 @@ class IterableSource(Source):
                     line += 1
                     batch.append(convert(line, self._named(item), self.columns, operation))
                     if len(batch) >= size:
-                        yield batch
-                        batch = []
-        except Exception:
-            yield batch
+                        full, batch = batch, []
+                        yield full
+        except BaseException:
+            if batch and not is_callers_own():  # it is empty where this generator is closed
+                yield batch
             raise
         yield batch
 

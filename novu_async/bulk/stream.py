@@ -12,6 +12,7 @@ from itertools import groupby
 from attrs import define
 
 from novu_async._clock import Clock
+from novu_async._shielding import is_callers_own
 from novu_async.bulk.plan import Stored, Write, channel_key, make_writes, mark_duplicates
 from novu_async.bulk.readers import FileSource, IterableSource, Source
 from novu_async.bulk.reading import read_all
@@ -100,7 +101,9 @@ class Flow:
         """Read all rows; where the source fails, those before are still dealt with."""
         try:
             await self._take_all()
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and is_callers_own():
+                raise
             self._error = self._error or error
         self._end()
 

@@ -200,15 +200,16 @@ async def test_an_error_of_the_source_is_raised(bulk: Bulk) -> None:
         await collect(bulk, [], patience="x")
 
 
+@pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError, GeneratorExit])
 @pytest.mark.parametrize("is_async", [True, False])
 async def test_rows_before_an_error_of_the_source_have_their_outcomes(
-    bulk: Bulk, local: LocalNovu, is_async: bool
+    bulk: Bulk, local: LocalNovu, is_async: bool, error: type[BaseException]
 ) -> None:
     """All that was read is written and told, then the error is raised as it is."""
 
     def rows() -> Any:
         yield from ((f"u{i}", "fcm", "t") for i in range(5))
-        raise LookupError("queue is gone")
+        raise error("queue is gone")
 
     async def rows_later() -> Any:
         for row in rows():
@@ -216,7 +217,7 @@ async def test_rows_before_an_error_of_the_source_have_their_outcomes(
 
     stream = bulk.stream(rows_later() if is_async else rows())
     outcomes = [await anext(stream) for _ in range(5)]
-    with pytest.raises(LookupError, match="queue is gone"):
+    with pytest.raises(error, match="queue is gone"):
         await anext(stream)
     assert sorted(outcome.line for outcome in outcomes if outcome.ok) == [1, 2, 3, 4, 5]
     assert len(local.subscribers) == 5
