@@ -273,6 +273,9 @@ def test_named_job_is_kept(run: Run, server: LocalNovu, write_tokens: Callable[.
     again = run("register", "tokens.csv", "--job", "my.job")
     assert again.status == 0
     assert "my.job was begun before" in again.err
+    assert "another API key" not in again.err
+    other = run("register", "tokens.csv", "--job", "my.job", NOVU_API_KEY="another-key")
+    assert "the job had another API key before" in other.err
     assert len(server.requests) == sent
     shown = run("job", "show", "my.job")
     assert shown.status == 0
