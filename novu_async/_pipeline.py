@@ -30,7 +30,7 @@ from novu_async.observing import AttemptInfo, Observer, make_call_info
 class Exchange:
     """A call on its way.
 
-    - `timeout`: seconds for each attempt; `patience`: seconds for all of them.
+    - `timeout`: seconds for each attempt; `patience`: seconds after which none is begun.
     - `turn`: its turn at the subscriber, if it is a write.
     - `started`: when its first attempt passed the gate; the line before it is not the server's
       fault, and costs a call none of its patience.
@@ -263,15 +263,12 @@ class Pipeline:
         request, gate, paced = exchange.request, exchange.gate, exchange.request.endpoint.paced
         if paced and not gate.enter():
             await self._wait_at(gate, exchange)
-        timeout, now = exchange.timeout, self.clock.monotonic()
         if exchange.started is None:
-            exchange.started = now
-        elif not self._background:  # which may have waited at the gate for as long as it takes
-            timeout = min(timeout, exchange.started + exchange.patience - now)
+            exchange.started = self.clock.monotonic()
         exchange.attempts += 1
         self.requests += 1
         try:
-            reply = await self._exchange(exchange, timeout)
+            reply = await self._exchange(exchange)
             error = _wire.read_error(request, reply, self.clock.wall())
         except BaseException as failure:
             if isinstance(failure, CallError):
@@ -310,9 +307,12 @@ class Pipeline:
     async def _wait_in_line(self, gate: Gate, exchange: Exchange) -> None:
         passed = False
         while not passed:
-            stop, now = gate.stopped_for, self.clock.monotonic()
-            elapsed = 0.0 if exchange.started is None else now - exchange.started
-            if elapsed + stop > exchange.patience and not self._background:
+            stop = gate.stopped_for
+            if exchange.started is None:
+                left = max(exchange.patience, exchange.timeout)
+            else:
+                left = exchange.started + exchange.patience - self.clock.monotonic()
+            if stop > left and not self._background:
                 exchange.refusal = f"an earlier answer asked to wait, for another {stop:.0f} s"
                 raise RateLimitError(
                     f"not sent: {exchange.refusal}",
@@ -322,25 +322,25 @@ class Pipeline:
                 )
             passed = await gate.wait(background=self._background)
 
-    def _exchange(self, exchange: Exchange, timeout: float) -> Awaitable[Reply]:
+    def _exchange(self, exchange: Exchange) -> Awaitable[Reply]:
         turn = exchange.turn
         if turn is None:
-            return self._transport.send(exchange.request, timeout, exchange.retries)
+            return self._transport.send(exchange.request, exchange.timeout, exchange.retries)
         if self.is_seldom_cancelled:
-            return self._send_here(exchange, timeout, turn)
+            return self._send_here(exchange, turn)
         # a task that fills a future costs less than asyncio.shield, and is cut off as little
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Reply] = loop.create_future()
-        turn.exchange = loop.create_task(self._fill(answer, exchange, timeout, turn))
+        turn.exchange = loop.create_task(self._fill(answer, exchange, turn))
         return answer
 
-    async def _send_here(self, exchange: Exchange, timeout: float, turn: Turn) -> Reply:
+    async def _send_here(self, exchange: Exchange, turn: Turn) -> Reply:
         """Send in the caller's task: a twentieth cheaper, and cut off where that is cancelled.
 
         The server goes on with the request then, and nobody learns when it has ended.
         """
         try:
-            reply = await self._transport.send(exchange.request, timeout, exchange.retries)
+            reply = await self._transport.send(exchange.request, exchange.timeout, exchange.retries)
         except (asyncio.CancelledError, APIConnectionError) as error:
             self._keep_turn(turn, error)
             raise
@@ -348,12 +348,10 @@ class Pipeline:
             self._keep_turn(turn, reply)
         return reply
 
-    async def _fill(
-        self, answer: asyncio.Future[Reply], exchange: Exchange, timeout: float, turn: Turn
-    ) -> None:
+    async def _fill(self, answer: asyncio.Future[Reply], exchange: Exchange, turn: Turn) -> None:
         """Send in a task of its own; the caller may be gone when the answer comes."""
         try:
-            reply = await self._transport.send(exchange.request, timeout, exchange.retries)
+            reply = await self._transport.send(exchange.request, exchange.timeout, exchange.retries)
         except asyncio.CancelledError:
             answer.cancel()
             raise

@@ -72,10 +72,14 @@ class BackoffStrategy:
     The n-th wait is random between zero and `initial_interval * exponent ** (n - 1)`, at most
     `max_interval`. With `jitter_ms` it is that interval itself plus up to `jitter_ms`. A
     Retry-After of the server wins over both. A write that the API may still be at work on, because
-    it was too slow (or its connection dropped), is not sent again for 5 seconds (1), lest the two
-    make a channel each. A call gives up when the next wait would end more
-    than `max_elapsed_time` after it was first sent; what it waits before that, behind other writes
-    for its subscriber and for the rate limit, does not count.
+    it was too slow (or its connection dropped), is not sent again for 5 seconds (1), where there is
+    so much time, lest the two make a channel each.
+
+    A call gives up when the next wait would end more than `max_elapsed_time` after it was first
+    sent. An attempt that is begun has its whole `timeout`, so a call takes at most both together.
+    What it waits before it is first sent, behind other writes for its subscriber and for the rate
+    limit, does not count; where a 429 has stopped the client for longer than `max_elapsed_time` and
+    than `timeout`, it fails unsent.
 
     Raises InvalidRetryConfigError, which is a ConfigurationError and a ValueError.
     """
@@ -247,7 +251,11 @@ async def retry(
 
     def wait(state: "RetryCallState") -> float:
         seconds = make_wait(_error_of(state), state.attempt_number, config.backoff)
-        return max(seconds, quiet_at() - monotonic())
+        now = monotonic()
+        grace = quiet_at() - now
+        has_time = now + grace - started <= config.backoff.max_elapsed_time / 1000
+        # two channels are rarer than a retry that succeeds
+        return max(seconds, grace) if has_time else seconds
 
     def note(state: "RetryCallState") -> None:
         error = _error_of(state)
