@@ -26,6 +26,8 @@ logger.addHandler(logging.NullHandler())
 _NO_REFUSAL = (RateLimitError, ServerError, AuthenticationError, PermissionDeniedError)
 """Answers that say nothing about the call: others would get the same."""
 
+_LONG_SECONDS = 60.0
+
 
 def log_attempt(
     request: Request, attempts: int, status: int | None, failure: BaseException | None = None
@@ -44,6 +46,14 @@ def log_retry(request: Request, error: CallError, wait: float) -> None:
     if logger.isEnabledFor(logging.DEBUG):
         extra = _extra(request, _status_of(error), novu_wait=wait)
         logger.debug("%s; next attempt in %.2f s", error, wait, extra=extra)
+
+
+def log_stop(request: Request, seconds: float, stopped_for: float) -> None:
+    """Tell of a long wait that a 429 asks for, unless most of it is asked for already."""
+    if seconds - stopped_for > _LONG_SECONDS:
+        text = "%s %s: the server asks to wait, all calls, for %.0f s"
+        extra = _extra(request, 429, novu_wait=seconds)
+        logger.warning(text, request.info.method, request.info.path, seconds, extra=extra)
 
 
 def log_end(request: Request, error: CallError, *, retried: bool) -> None:

@@ -211,11 +211,11 @@ class Gate:
         self._remaining = 0
         self._rejected = now
         self._jumped = self._stopped_until
-        lane = self._lanes[0]
-        while lane:
-            waiter = lane.popleft()
-            if not waiter.done():
-                waiter.set_result(False)
+        for lane in self._lanes:
+            while lane:
+                waiter = lane.popleft()
+                if not waiter.done():
+                    waiter.set_result(False)
 
     def _available(self, now: float) -> float:
         """Return what the bucket holds, less the requests on their way to it."""

@@ -13,7 +13,7 @@ from novu_async import _wire
 from novu_async._aftermath import seconds_after
 from novu_async._clock import Clock
 from novu_async._endpoints import Endpoint
-from novu_async._log import log_attempt, log_end, log_retry, logger
+from novu_async._log import log_attempt, log_end, log_retry, log_stop, logger
 from novu_async._options import AS_CLIENT, Options
 from novu_async._ordering import Ordering, Turn
 from novu_async._pacing import Gate
@@ -61,7 +61,7 @@ class Pipeline:
         self._warn_of_plain_http(settings.server_url)
         self._transport = transport
         self._budget = RetryBudget()
-        self._background = False
+        self._background, self._patience = False, 0.0
         self.requests = 0
         """How many were sent, attempts included."""
         self.is_seldom_cancelled = False
@@ -84,11 +84,15 @@ class Pipeline:
             self._warn_of_plain_http(server_url)
         return self._gates[server_url]
 
-    def in_background(self) -> "Pipeline":
-        """Return a view of this pipeline whose calls let others pass, and that counts its own."""
+    def in_background(self, patience: float) -> "Pipeline":
+        """Return a view of this pipeline whose calls let others pass, and that counts its own.
+
+        They wait at the gate for as long as it takes, but for no stop of more than `patience`
+        seconds.
+        """
         view = copy.copy(self)
         view.requests = 0
-        view._background, view.is_seldom_cancelled = True, False
+        view._background, view._patience, view.is_seldom_cancelled = True, patience, False
         return view
 
     def check_usable(self) -> None:
@@ -283,7 +287,10 @@ class Pipeline:
         exchange.attempts += reply.attempts - 1
         self.requests += reply.attempts - 1
         if paced:
-            gate.observe(reply.headers, _stop_of(error), succeeded=error is None)
+            stop = _stop_of(error)
+            if stop is not None:
+                log_stop(request, stop, gate.stopped_for)
+            gate.observe(reply.headers, stop, succeeded=error is None)
         log_attempt(request, exchange.attempts, reply.status)
         if error is not None:
             raise error
@@ -308,11 +315,11 @@ class Pipeline:
         passed = False
         while not passed:
             stop = gate.stopped_for
-            if exchange.started is None:
-                left = max(exchange.patience, exchange.timeout)
+            if exchange.started is None or self._background:
+                left = max(exchange.patience, exchange.timeout, self._patience)
             else:
                 left = exchange.started + exchange.patience - self.clock.monotonic()
-            if stop > left and not self._background:
+            if stop > left:
                 exchange.refusal = f"an earlier answer asked to wait, for another {stop:.0f} s"
                 raise RateLimitError(
                     f"not sent: {exchange.refusal}",

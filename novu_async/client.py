@@ -3,7 +3,7 @@
 import ssl as ssl_module
 import sys
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -153,11 +153,12 @@ class Novu:
             self._make_background,
             server_url=self._pipeline.settings.server_url,
             rate_limit=lambda: self.rate_limit,
-            digest_key=partial(digest, self._pipeline.settings.api_key),
+            stopped_for=lambda: self._pipeline.gate.stopped_for,
+            digest_key=lambda salt: digest(self._pipeline.settings.api_key, salt),
         )
 
-    def _make_background(self) -> tuple[Subscribers, Callable[[], int]]:
-        pipeline = self._pipeline.in_background()
+    def _make_background(self, patience: float) -> tuple[Subscribers, Callable[[], int]]:
+        pipeline = self._pipeline.in_background(patience)
         return Subscribers(pipeline), lambda: pipeline.requests
 
     @property

@@ -35,23 +35,27 @@ OnProgress = Callable[[Progress], Any]
 class Bulk:
     """`novu.bulk`: many rows as few requests, at the rate that the server admits.
 
-    - `make_subscribers`: makes what is `novu.subscribers` for one job, whose calls retry, pace and
-      keep the order, and a function that returns how many requests these have sent.
-    - `rate_limit`: returns the server's limit as the client knows it, for Progress.
+    - `make_subscribers`: given a job's patience makes what is `novu.subscribers` for it, whose
+      calls retry, pace and keep the order, and a function that returns how many requests these
+      have sent.
+    - `rate_limit`: returns the server's limit as the client knows it, for Progress; `stopped_for`
+      returns for how many seconds a 429 has stopped the client.
     - `digest_key`: takes a salt and returns a hash of the API key, to tell another one by.
     """
 
     def __init__(
         self,
-        make_subscribers: Callable[[], tuple[Any, Callable[[], int]]],
+        make_subscribers: Callable[[float], tuple[Any, Callable[[], int]]],
         *,
         server_url: str,
         rate_limit: Callable[[], Any],
+        stopped_for: Callable[[], float] = lambda: 0.0,
         digest_key: Callable[[str], str] = lambda _: "",
     ) -> None:
         self._make_subscribers = make_subscribers
         self._server_url = server_url
         self._rate_limit = rate_limit
+        self._stopped_for = stopped_for
         self._digest_key = digest_key
 
     async def register(
@@ -97,7 +101,8 @@ class Bulk:
         - `stop_after`: the job is stopped after so many requests in a row without an answer, and
           nothing more is sent to an integration that so many in a row did not find.
         - `patience`: for so many seconds a server that has answered before may be in trouble; rows
-          that met it then are sent once more at the end.
+          that met it then are sent once more at the end. Where it asks to wait for longer (429 with
+          a Retry-After) the job is stopped.
         - `grace`: on cancellation, how long requests under way may take to finish, in seconds.
 
         Raises InvalidRequestError for a source that is no use as a whole, or files that would
@@ -119,7 +124,7 @@ class Bulk:
         watch = _watch(progress)
         server = Server(self._server_url, self._digest_key)
         async with open_job(path, source, operation, server, watch) as opened:
-            subscribers, count_requests = self._make_subscribers()
+            subscribers, count_requests = self._make_subscribers(patience)
             sender = Sender(subscribers, operation, on_missing_subscriber)
             make = partial(
                 Engine,
@@ -133,6 +138,7 @@ class Bulk:
                 is_kept=path is not None,
                 progress=progress,
                 rate_limit=self._rate_limit,
+                stopped_for=self._stopped_for,
             )
             return await _run(_make_engines(make, sender, verify), opened, path, failed_path, grace)
 
@@ -171,7 +177,7 @@ class Bulk:
         _check_whole("window", window)
         _check_seconds("patience", patience)
         _import_ahead()
-        subscribers, count_requests = self._make_subscribers()
+        subscribers, count_requests = self._make_subscribers(patience)
         flow = Flow(
             as_source(records),
             Sender(subscribers, operation, on_missing_subscriber),

@@ -58,6 +58,7 @@ class Engine:
         is_kept: bool,
         progress: Callable[[Progress], Any] | None,
         rate_limit: Callable[[], Any],
+        stopped_for: Callable[[], float],
         together: bool = False,
         reads_back: bool = False,
     ) -> None:
@@ -72,6 +73,7 @@ class Engine:
         self._phase: Phase = "verifying" if reads_back else "sending"
         self._progress = progress
         self._rate_limit = rate_limit
+        self._stopped_for = stopped_for
         self._clock = Clock()
         self._rule = StopRule(stop_after, patience)
         self._deferred = 0
@@ -361,4 +363,5 @@ class Engine:
             rate=rate,
             seconds_left=left / rate if rate else None,
             rate_limit=self._rate_limit(),
+            stopped_for=self._stopped_for(),
         )

@@ -46,7 +46,8 @@ class Progress:
       While verifying, `done` counts the rows that were read back.
     - `writes`: merged writes of the whole job; `requests`: sent so far.
     - `seconds`: of this run. `rate`: requests a second, lately. `seconds_left`: None while unknown.
-    - `rate_limit`: the server's limit as the client knows it.
+    - `rate_limit`: the server's limit as the client knows it. `stopped_for`: seconds until it may
+      be asked again after a 429, or 0.
     """
 
     phase: Phase
@@ -62,6 +63,7 @@ class Progress:
     rate: float = 0.0
     seconds_left: float | None = None
     rate_limit: Any = None
+    stopped_for: float = 0.0
 
 
 @frozen

@@ -26,11 +26,12 @@ OUTAGE_PAUSE_SECONDS = 2.0
 class StopRule:
     """Holds back failures that may be the whole job's, until that is known.
 
-    A refused key stops the job at once. So does a server that never answered, after `stop_after`
-    failures in a row. A server that did answer before may be silent for `patience` seconds, as
-    while it is restarted. What is held back when the job stops is not failed: it waits for the next
-    run. A write that was begun after a failure and is answered shows that the failure was its row's
-    own: it is handed out then.
+    A refused key stops the job at once, and so does a server that asks to wait for more than
+    `patience` seconds. One that never answered does so after `stop_after` failures in a row. A
+    server that did answer before may be silent for `patience` seconds, as while it is restarted.
+    What is held back when the job stops is not failed: it waits for the next run. A write that was
+    begun after a failure and is answered shows that the failure was its row's own: it is handed out
+    then.
 
     An integration that is not there, as often in a row, is `refused`, with the error: nothing more
     is to be sent to it, and its failures are not handed out. Where a success shows that it is there
@@ -59,6 +60,8 @@ class StopRule:
             if error is self.cause:
                 named = f", integration_identifier {identifier}" if identifier else ""
                 return f"{error.message} (provider_id {provider_id}{named})"
+        if (seconds := _asked(self.cause)) > self.patience:
+            return f"the server asks to wait for {seconds:.0f} s"
         return self.cause.message
 
     def begin(self) -> int:
@@ -83,7 +86,7 @@ class StopRule:
     def failed(self, write: Write, error: NovuError, begun: int, now: float) -> list[Suspect]:
         """Take in a failure; return those that are their rows' own. May set `cause`."""
         self._failures += 1
-        if isinstance(error, _AT_ONCE):
+        if isinstance(error, _AT_ONCE) or _asked(error) > self.patience:
             self.cause = self.cause or error
             return []
         if is_silence(error):
@@ -130,6 +133,11 @@ class StopRule:
         own += [suspect for _, suspect in self._unanswered]
         self._missed, self._unanswered = {}, []
         return own
+
+
+def _asked(error: NovuError) -> float:
+    """Return for how many seconds a 429 asks to wait."""
+    return (error.retry_after or 0.0) if isinstance(error, errors.RateLimitError) else 0.0
 
 
 def integration_of(write: Write) -> Integration:

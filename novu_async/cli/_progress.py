@@ -102,12 +102,10 @@ def describe_rate(progress: "Progress") -> str:
 
 def describe_limit(progress: "Progress") -> str:
     """Say what the server admits; empty where it has announced nothing."""
+    if progress.stopped_for:
+        return f"server asks to wait {progress.stopped_for:.0f} s"
     limit = progress.rate_limit
-    if limit is None:
-        return ""
-    if limit.stopped_for:
-        return f"server asks to wait {limit.stopped_for:.0f} s"
-    return f"limit {limit.per_second:,.0f}/s"
+    return "" if limit is None else f"limit {limit.per_second:,.0f}/s"
 
 
 def format_line(progress: "Progress") -> str:

@@ -31,7 +31,7 @@ async def main() -> None:
     if int(sys.argv[3]) == 0:
         fill_disk()
     subscribers = SimpleNamespace(device_tokens=SimpleNamespace(add=add))
-    bulk = Bulk(lambda: (subscribers, int), server_url="", rate_limit=lambda: None)
+    bulk = Bulk(lambda _: (subscribers, int), server_url="", rate_limit=lambda: None)
     rows = [(f"u{i}", "fcm", "t" * 100) for i in range(8000)]
     try:
         report = await bulk.register(rows, job=sys.argv[1])

@@ -36,7 +36,7 @@ def measure_peak() -> float:
 async def main(count: int, job: str) -> None:
     """Register and say what it took."""
     subscribers = SimpleNamespace(device_tokens=SimpleNamespace(add=add))
-    bulk = Bulk(lambda: (subscribers, int), server_url="", rate_limit=lambda: None)
+    bulk = Bulk(lambda _: (subscribers, int), server_url="", rate_limit=lambda: None)
     report = await bulk.register(make_rows(count), job=job)
     assert report.done == count
     sys.stdout.write(f"{measure_peak()}\n")

@@ -107,7 +107,7 @@ async def test_another_server_or_operation_is_refused(
     with pytest.raises(ConfigurationError, match="operation append, not remove"):
         await bulk.register(ROWS, job=tmp_path / "job", operation="remove")
     elsewhere = Bulk(
-        lambda: (novu.subscribers, int), server_url="https://x.test", rate_limit=lambda: None
+        lambda _: (novu.subscribers, int), server_url="https://x.test", rate_limit=lambda: None
     )
     with pytest.raises(ConfigurationError, match=r"not https://x\.test"):
         await elsewhere.register(ROWS, job=tmp_path / "job")

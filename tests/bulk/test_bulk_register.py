@@ -490,6 +490,24 @@ async def test_a_server_that_is_gone_stops_the_job_soon() -> None:
             assert caught.value.report.requests < 64 + 10
 
 
+async def test_a_server_that_asks_to_wait_for_a_day_stops_the_job(
+    bulk: Bulk, local: LocalNovu, tmp_path: Path
+) -> None:
+    """It says so, also while it runs; nothing has failed, and a later run goes on."""
+    rows, job, seen = [(f"u{n}", "fcm", f"t{n}") for n in range(300)], tmp_path / "a.job", []
+    local.faults.next("too_many_requests", after=100, retry_after=86_400)
+    async with asyncio.timeout(30):
+        with pytest.raises(BulkError, match="asks to wait for 86400 s; ") as caught:
+            await bulk.register(rows, job=job, progress=seen.append)
+    assert seen[-1].stopped_for > 86_000
+    stopped = caught.value.report
+    assert stopped is not None
+    assert stopped.done >= 84
+    assert (stopped.failed, stopped.done + stopped.waiting) == (0, 300)
+    async with Novu(local.api_key, server_url=local.url) as novu:
+        assert (await novu.bulk.register(rows, job=job)).ok
+
+
 async def test_a_provider_without_integration_stops_the_job_soon() -> None:
     """The rows wait until the integration is active, then the same call goes on."""
     async with (

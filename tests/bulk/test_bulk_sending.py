@@ -51,7 +51,7 @@ async def test_a_write_that_is_one_whole_fails_as_one(
 
 async def test_rows_of_a_partly_stored_write_end_up_apart() -> None:
     """The job counts the stored tokens as done and the others as failed."""
-    bulk = Bulk(lambda: (overwritten("b"), int), server_url="", rate_limit=lambda: None)
+    bulk = Bulk(lambda _: (overwritten("b"), int), server_url="", rate_limit=lambda: None)
     report = await bulk.register([("u", "fcm", token) for token in "abc"])
     assert (report.done, report.failed) == (2, 1)
     assert [(one.reason, one.lines) for one in report.failures] == [

@@ -26,6 +26,18 @@ def test_a_refused_key_stops_at_once(error: NovuError) -> None:
     assert rule.finish() == []
 
 
+@pytest.mark.parametrize(("asked", "stops"), [(None, False), (60.0, False), (61.0, True)])
+def test_a_server_that_asks_to_wait_for_too_long_stops_at_once(
+    asked: float | None, stops: bool
+) -> None:
+    """Longer than a silent server is waited for; the rows wait for the next run."""
+    rule = StopRule(10, patience=60.0)
+    rule.succeeded(write(), 0)
+    error = errors.RateLimitError(retry_after=asked)
+    assert rule.failed(write(), error, 0, 0.0) == []
+    assert (rule.cause is error) is stops
+
+
 @pytest.mark.parametrize(
     "error", [errors.APIConnectionError(), errors.ServerError(), errors.RateLimitError()]
 )

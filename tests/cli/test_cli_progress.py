@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -41,6 +42,13 @@ def test_line_says_everything() -> None:
         "sending: 1,234,056 of 2,000,000 rows (61 %), 56 failed, 287 requests/s, limit 300/s, "
         "44:24 left"
     )
+
+
+@pytest.mark.parametrize("limit", [LIMIT, None])
+def test_line_while_the_server_asks_to_wait(limit: RateLimit | None) -> None:
+    """Why nothing moves is said, also where the server has announced no limit."""
+    waiting = evolve(SENDING, rate=0.0, seconds_left=None, rate_limit=limit, stopped_for=59.6)
+    assert format_line(waiting).endswith("56 failed, server asks to wait 60 s")
 
 
 def test_line_while_reading() -> None:

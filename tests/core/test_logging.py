@@ -54,6 +54,25 @@ async def test_each_attempt_is_a_record_at_debug(caplog: pytest.LogCaptureFixtur
     assert records(caplog, logging.WARNING) == []
 
 
+async def test_a_long_stop_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """However many answers ask for it; one of a minute is none."""
+
+    async def day(_: object) -> Reply:
+        await asyncio.sleep(0)
+        return reply(429, Retry_After="86400")
+
+    call = script(reply(429, Retry_After="60"), day)
+    with pytest.raises(NovuError):
+        await call(retries=None)
+    call.clock.now += 70
+    await asyncio.gather(call(retries=None), call(retries=None), return_exceptions=True)
+    assert len(call.transport.sent) == 3
+    (warning,) = [text for text in records(caplog, logging.WARNING) if "gave up" not in text]
+    assert warning == (
+        "PATCH /v1/subscribers/u1/credentials: the server asks to wait, all calls, for 86400 s"
+    )
+
+
 async def test_records_have_fields_to_search_by(caplog: pytest.LogCaptureFixture) -> None:
     """Each attempt, each wait and giving up, with the endpoint's template in place of the id."""
     caplog.set_level(logging.DEBUG)

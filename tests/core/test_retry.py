@@ -210,12 +210,36 @@ async def test_a_429_that_asks_for_next_to_no_wait_is_an_attempt_like_others() -
     assert len(call.transport.sent) == 3
 
 
-async def test_background_work_waits_for_the_end_of_any_stop() -> None:
-    """A bulk registration has no deadline: it goes on when the server allows."""
+async def test_background_work_waits_for_a_stop_as_long_as_its_patience() -> None:
+    """A bulk registration goes on when the server allows, unless that is for too long."""
     call = script(reply(429, Retry_After="86400"), reply())
+    waiting = Call(call.transport, call.pipeline.in_background(86_300))
     await fail(call)
-    assert (await Call(call.transport, call.pipeline.in_background())()).status == 200
+    error = await fail(waiting)
+    assert type(error) is RateLimitError
+    assert error.retry_after == 86_400
+    call.clock.now += 100
+    assert (await waiting()).status == 200
     assert call.clock.now == 87_400
+
+
+def test_background_work_is_told_of_a_stop_while_it_waits() -> None:
+    """Who waits at the gate already does not stay there for a day."""
+
+    async def main() -> float:
+        async def stop(_: object) -> Any:
+            await asyncio.sleep(1)
+            return reply(429, Retry_After="86400")
+
+        transport = ScriptedTransport([stop])
+        pipeline = Pipeline(settings(max_connections=1), cast("Any", transport), VirtualClock())
+        call = Call(transport, pipeline.in_background(60))
+        errors = await asyncio.gather(fail(call), fail(call), fail(call))
+        assert [error.retry_after for error in errors] == [86_400] * 3
+        assert len(transport.sent) == 1
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) < 2
 
 
 async def test_a_deadline_ends_a_call() -> None:
@@ -545,6 +569,6 @@ async def test_a_job_that_waited_at_the_gate_has_its_whole_timeout() -> None:
         return reply(503)
 
     call = script(stop_all, reply())
-    call.pipeline = call.pipeline.in_background()
+    call.pipeline = call.pipeline.in_background(500)
     assert (await call()).status == 200
     assert call.transport.timeouts == [30.0, 30.0]
