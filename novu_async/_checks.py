@@ -198,6 +198,8 @@ def _read_fields(value: object, cls: type[Any], argument: str) -> dict[str, Any]
         )
     known, fields = _FIELD_NAMES[cls], {}
     for key, item in value.items():
+        if key == "additional_properties":
+            continue  # of a model as a dict; they are sent as little as the model's own
         name = known.get(key)
         if name is None:
             raise InvalidRequestError(_unknown_key(key, known, argument), argument)

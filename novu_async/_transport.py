@@ -135,6 +135,10 @@ class Transport:
         package may be sent twice. The answer or error counts both as `attempts`.
         """
         failure: Exception
+        headers = request.headers
+        if self._settings.session is not None and request.body:
+            # a session of the caller may have another type by default, or leave it out
+            headers = {**headers, "Content-Type": _JSON}
         began, left, attempts, spoilt = time.monotonic(), timeout, 0, 0
         while True:
             attempts += 1
@@ -147,7 +151,7 @@ class Transport:
                     timeout=self._client_timeout(left),
                     allow_redirects=False,
                     # our own session has these already
-                    headers=None if request.headers is self._session_headers else request.headers,
+                    headers=None if headers is self._session_headers else headers,
                     **self._foreign,
                 )
                 self._reading.add(response)

@@ -439,6 +439,18 @@ async def test_a_session_that_raises_for_status_does_not(session: aiohttp.Client
         assert type(await fail(novu)) is ServerError
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"headers": {"content-type": "text/plain"}}, {"skip_auto_headers": ["Content-Type"]}],
+    ids=["another one", "none"],
+)
+async def test_a_session_with_its_own_content_type_sends_json(options: Any) -> None:
+    """An injected session's default would have the API take every body for an empty one."""
+    async with serve() as server, aiohttp.ClientSession(**options) as session:
+        await append(Novu(server, session=session))
+        assert server.requests[0].header("content-type") == ["application/json"]
+
+
 async def test_a_session_that_is_closed(session: aiohttp.ClientSession) -> None:
     """An injected session that the caller closed is said to be closed, first call or later."""
     await session.close()
