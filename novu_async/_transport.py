@@ -198,7 +198,10 @@ class Transport:
         """Raise where the client is closed, or not on the loop that it belongs to."""
         if self.closed:
             raise ClientClosedError("this client is closed; make a new Novu")
-        loop = asyncio._get_running_loop() or running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(_no_loop()) from None
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:

@@ -88,9 +88,11 @@ class _Stored:
 class DeviceTokens:
     """`novu.subscribers.device_tokens`.
 
-    `subscriber_id`, `provider_id` and `integration_identifier` name the channel; without an
-    identifier it is that of the provider's newest active integration, as the API chooses, and the
-    result's `integration_id` says which one that was. `tokens` are one text or several.
+    `subscriber_id`, `provider_id` and `integration_identifier` name the channel. Without an
+    identifier `add` goes to the provider's newest active integration, as the API chooses, and the
+    other verbs to the newest in which the subscriber has a channel; the result's `integration_id`
+    says which one that was. Tokens in the channel of an older integration still receive pushes:
+    its `integration_identifier` reaches them. `tokens` are one text or several.
 
     Servers before 2025 read from a cache. Where that is stale, a verb may take a channel for empty,
     and may bring back a token that another process has removed.
