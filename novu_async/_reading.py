@@ -36,7 +36,7 @@ class Reader:
         self._under_way: dict[Options, asyncio.Task[BaseException | None]] = {}
         self._inactive: set[str] = set()
         self._identifiers: dict[str, object] = {}
-        self.newest: dict[object, str] = {}
+        self.newest: dict[str, str] = {}
         """The id of each provider's newest integration, as last read; empty before that."""
         self.has_v2: bool | None = None
         """Whether the server has the uncached read; None before the first one."""
@@ -120,7 +120,7 @@ class Reader:
         listed = [one for one in listed if one.get("_id")]  # a channel is found by it
         self._integrations = sorted(listed, key=_age_of)
         active = [one for one in self._integrations if one.get("active", True)]
-        self.newest = {one.get("providerId"): id_of(one) for one in active}
+        self.newest = {str(one.get("providerId")): id_of(one) for one in active}
         self._read_at = self._pipeline.clock.monotonic()
         self._identifiers |= {id_of(one): one.get("identifier") for one in listed}
 

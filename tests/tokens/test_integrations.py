@@ -358,6 +358,27 @@ async def test_a_channel_that_an_answer_lacks_is_not_taken_for_an_empty_one() ->
     assert (result.device_tokens, result.removed) == (("b", "c"), ("a",))
 
 
+async def test_integrations_in_an_odd_form_are_passed_over() -> None:
+    """What one integration says in place of texts keeps nobody from finding the others."""
+    odd: list[dict[str, Any]] = [
+        {"_id": ["x"], "providerId": ["fcm"], "identifier": {}, "createdAt": 1, "active": "no"},
+        {"_id": {}, "providerId": None},
+        {},
+    ]
+    channels = [fcm([one], _integrationId=one) for one in ("j", "i")]
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("/active"):
+            return web.json_response({"data": [*odd, {"_id": "i", "providerId": "fcm"}]})
+        return web.json_response({"data": {"subscriberId": "u", "channels": channels}})
+
+    app = web.Application()
+    app.router.add_route("GET", "/{path:.*}", answer)
+    async with TestServer(app) as server, Novu("key", server_url=str(server.make_url(""))) as novu:
+        result = await novu.subscribers.device_tokens.list("u", "fcm")
+    assert (result.integration_id, result.device_tokens) == ("i", ("i",))
+
+
 @pytest.fixture
 async def written_in_bulk(local: LocalNovu) -> str:
     """A subscriber whose channel has no integration, as `POST /v1/subscribers/bulk` leaves it."""
