@@ -9,6 +9,7 @@ from novu_async._channels import Channel
 from novu_async._options import AS_CLIENT, Options
 from novu_async._pipeline import Pipeline
 from novu_async._retry import BackoffStrategy, RetryConfig
+from novu_async._shielding import is_callers_own
 from novu_async._wire import Reply
 from novu_async.errors import (
     APIError,
@@ -96,7 +97,7 @@ class Reader:
         try:
             error = await asyncio.shield(task)
         except asyncio.CancelledError:
-            if task.cancelled():
+            if not is_callers_own():
                 self._pipeline.check_usable()  # raises ClientClosedError
             raise
         if error is not None:
