@@ -49,10 +49,8 @@ def read_header(lines: Lines, name: str, delimiter: str | None) -> Header:
 
 
 def _names_of(text: str, delimiter: str) -> tuple[str, ...]:
-    fields = _parse([text], delimiter, skipinitialspace=delimiter != " ")[0] or text.split(
-        delimiter
-    )
-    return tuple(field.strip() for field in fields)
+    fields, _ = _parse([text], delimiter, skipinitialspace=delimiter != " ")
+    return tuple(field.strip() for field in fields or text.split(delimiter))
 
 
 def read_delimited(

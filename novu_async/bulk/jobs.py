@@ -1,6 +1,5 @@
 """Job files: made from an input, or gone on with after the input is seen to be the same."""
 
-import logging
 import os
 import secrets
 import tempfile
@@ -11,6 +10,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from novu_async._log import logger
 from novu_async.bulk.failures import Shape
 from novu_async.bulk.journal import Journal
 from novu_async.bulk.loader import Fingerprint, Loader
@@ -23,8 +23,6 @@ from novu_async.bulk.thread import Thread
 from novu_async.errors import ConfigurationError, InvalidRequestError
 
 Watch = Callable[[Phase, int], None]
-
-logger = logging.getLogger("novu_async")
 
 
 @frozen
