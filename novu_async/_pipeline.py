@@ -301,25 +301,27 @@ class Pipeline:
 
         A call that was sent before has so much time only until it gives up, with its last error.
         """
-        if exchange.last_error is None or exchange.started is None or self._background:
+        if exchange.last_error is None or self._background:
             await self._wait_in_line(gate, exchange)
             return
-        left = exchange.started + exchange.patience - self.clock.monotonic()
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(self._seconds_left(exchange)):
                 await self._wait_in_line(gate, exchange)
         except TimeoutError:
             raise exchange.last_error from None
 
+    def _seconds_left(self, exchange: Exchange) -> float:
+        """Return for how long a call may wait at the gate."""
+        if exchange.started is None or self._background:
+            return max(exchange.patience, exchange.timeout, self._patience)
+        return max(0.0, exchange.started + exchange.patience - self.clock.monotonic())
+
     async def _wait_in_line(self, gate: Gate, exchange: Exchange) -> None:
         passed = False
         while not passed:
+            self._transport.check_usable()  # closed, it lets nobody wait
             stop = gate.stopped_for
-            if exchange.started is None or self._background:
-                left = max(exchange.patience, exchange.timeout, self._patience)
-            else:
-                left = exchange.started + exchange.patience - self.clock.monotonic()
-            if stop > left:
+            if stop > self._seconds_left(exchange):
                 exchange.refusal = f"an earlier answer asked to wait, for another {stop:.0f} s"
                 raise RateLimitError(
                     f"not sent: {exchange.refusal}",

@@ -45,6 +45,22 @@ async def test_a_call_that_the_gate_turns_away_later_raises_its_own_error() -> N
         await call()
 
 
+async def test_a_deadline_that_passes_before_the_gate_is_no_stop() -> None:
+    """The note would blame an answer that nobody got."""
+
+    async def oversleep(_: float) -> None:  # as where the machine was suspended
+        call.clock.now += 1_000
+        while call.pipeline.gate.enter():
+            pass
+
+    call = script(reply(503))
+    call.clock.sleep = oversleep  # type: ignore[method-assign]
+    with pytest.raises(ServerError) as caught:
+        await call()
+    assert len(call.transport.sent) == 1
+    assert not any("not sent again" in note for note in getattr(caught.value, "__notes__", ()))
+
+
 @define
 class ClosingTransport(ScriptedTransport):
     """One that refuses, once it is closed, as the real one does."""
@@ -101,6 +117,26 @@ def test_a_retry_that_fails_after_the_end_of_the_client_is_the_last() -> None:
         return asyncio.get_running_loop().time()
 
     assert run(main()) == 1
+
+
+def test_a_call_that_waits_at_the_gate_ends_with_the_client_also_as_a_429_stops_it() -> None:
+    """It is out of the line at that moment, and must not go back into that of a closed client."""
+
+    async def main() -> float:
+        call = in_virtual_time(reply())
+        gate = call.pipeline.gate
+        while gate.enter():
+            pass
+        waiting = asyncio.create_task(call())
+        closing = asyncio.create_task(call.pipeline.aclose())
+        await asyncio.sleep(0)
+        gate.observe({}, 100.0, succeeded=False)  # an answer that comes just before the end
+        await closing
+        with pytest.raises(ClientClosedError):
+            await waiting
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == 0
 
 
 async def test_a_verb_that_waits_to_confirm_ends_with_the_client(local: LocalNovu) -> None:
