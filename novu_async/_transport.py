@@ -21,6 +21,7 @@ import time
 import warnings
 from collections.abc import Coroutine
 from contextlib import nullcontext, suppress
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -88,14 +89,19 @@ class _ApiRequest(aiohttp.ClientRequest):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Makes connections in tasks of their own, so that closing a client can end them.
+    """Makes connections in tasks of their own, which end with it.
 
     aiohttp has no public way to do so, and goes on connecting for a session that is closed.
     """
 
-    def __init__(self, connecting: set[asyncio.Task[Any]], **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._connecting = connecting
+        self._connecting: set[asyncio.Task[Any]] = set()
+
+    def close(self, **options: Any) -> Any:
+        for task in self._connecting:
+            task.cancel()
+        return super().close(**options)
 
     async def _create_connection(self, *args: Any) -> Any:
         task = asyncio.ensure_future(super()._create_connection(*args))
@@ -120,11 +126,9 @@ class Transport:
         self._server = f"{settings.server_url}/"
         self._server_url = URL(settings.server_url, encoded=True)
         self._path_begins = self._server.index("/", self._server.index("//") + 2)
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._session_headers: Any = None
         self._foreign: dict[str, Any] = {}
         self._reading: set[aiohttp.ClientResponse] = set()
-        self._connecting: set[asyncio.Task[Any]] = set()
         self.closed = False
 
     async def send(self, request: Request, timeout: float, retries: RetryConfig | None) -> Reply:
@@ -148,7 +152,7 @@ class Transport:
                     request.endpoint.method,
                     self._parse(request.url),
                     data=request.body and aiohttp.BytesPayload(request.body, content_type=_JSON),
-                    timeout=self._client_timeout(left),
+                    timeout=_client_timeout(left),
                     allow_redirects=False,
                     # our own session has these already
                     headers=None if headers is self._session_headers else headers,
@@ -215,8 +219,6 @@ class Transport:
         self.closed = True
         for response in self._reading:  # closing its connection would not wake who reads it
             response.content.set_exception(aiohttp.ClientConnectionError("the client was closed"))
-        for task in self._connecting:
-            task.cancel()
         session, self._session = self._session, None
         if session is not None and session is not self._settings.session:
             await session.close()
@@ -226,17 +228,6 @@ class Transport:
         if url.startswith(self._server):
             return self._server_url.with_path(url[self._path_begins :], encoded=True)
         return URL(url, encoded=True)
-
-    def _client_timeout(self, timeout: float) -> aiohttp.ClientTimeout:
-        timeout = max(timeout, _LEAST_SECONDS)
-        made = self._timeouts.get(timeout)
-        if made is None:
-            self._timeouts.clear()
-            # waiting for a connection ends a little earlier, so that it can be told from waiting
-            # for an answer; aiohttp would round both up to the same second
-            made = aiohttp.ClientTimeout(timeout, connect=0.9 * timeout, ceil_threshold=math.inf)
-            self._timeouts[timeout] = made
-        return made
 
     def _open_session(self) -> aiohttp.ClientSession:
         self.check_usable()
@@ -259,7 +250,6 @@ class Transport:
         limits: dict[str, Any] = {"max_headers": _MOST_HEADERS} if counts else {}
         self._session = aiohttp.ClientSession(
             connector=_Connector(
-                self._connecting,
                 limit=settings.max_connections,
                 keepalive_timeout=_IDLE_SECONDS,
                 ssl=settings.ssl,
@@ -309,6 +299,14 @@ class Transport:
             return
         with suppress(RuntimeError):  # it has just been closed
             loop.call_soon_threadsafe(close)  # its connections are not to be used in this thread
+
+
+@lru_cache(16)
+def _client_timeout(seconds: float) -> aiohttp.ClientTimeout:
+    seconds = max(seconds, _LEAST_SECONDS)
+    # waiting for a connection ends a little earlier, so that it can be told from waiting for an
+    # answer; aiohttp would round both up to the same second
+    return aiohttp.ClientTimeout(seconds, connect=0.9 * seconds, ceil_threshold=math.inf)
 
 
 def _keep_large_blocks() -> None:
