@@ -4,6 +4,7 @@ import asyncio
 import copy
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from itertools import count
 from math import inf
 from typing import Any
 
@@ -141,46 +142,41 @@ class Pipeline:
             config = None
         patience = timeout if config is None else config.backoff.max_elapsed_time / 1000
         exchange = Exchange(request, timeout, patience, turn, self._gate_of(options), config)
-        if self.settings.observer is not None:
-            return await self._send_watched(self.settings.observer, exchange)
-        try:
-            reply = await self._attempt(exchange)
-        except CallError as error:
-            again = partial(self._attempt, exchange)
-            reply = await self._go_on(error, lambda _: again(), exchange)
-        self._budget.earn()
-        return reply
-
-    async def _send_watched(self, observer: Observer, exchange: Exchange) -> Reply:
-        request = exchange.request
-        endpoint = request.endpoint
-        call = make_call_info(endpoint.name, endpoint.method, endpoint.path, request.url)
-
-        async def attempt(number: int) -> Reply:
-            info = AttemptInfo(call, number)
-            with observer.attempt(info):
-                sent = exchange.attempts
-                try:
-                    reply = await self._attempt(exchange)
-                except APIError as error:
-                    if exchange.attempts > sent:
-                        info.status_code = error.status_code
-                    raise
-                info.status_code = reply.status
-                return reply
-
+        observer = self.settings.observer
+        if observer is None:
+            return await self._repeat(partial(self._attempt, exchange), exchange)
+        call = make_call_info(request.endpoint, request.url)
+        numbers = count(1)
         with observer.call(call):
+            return await self._repeat(
+                lambda: self._watch(observer, AttemptInfo(call, next(numbers)), exchange), exchange
+            )
+
+    async def _watch(self, observer: Observer, info: AttemptInfo, exchange: Exchange) -> Reply:
+        """Make an attempt that an observer surrounds."""
+        with observer.attempt(info):
+            sent = exchange.attempts
             try:
-                reply = await attempt(1)
-            except CallError as error:
-                reply = await self._go_on(error, attempt, exchange)
+                reply = await self._attempt(exchange)
+            except APIError as error:
+                if exchange.attempts > sent:  # else it is another one's answer
+                    info.status_code = error.status_code
+                raise
+            info.status_code = reply.status
+            return reply
+
+    async def _repeat(self, attempt: Callable[[], Awaitable[Reply]], exchange: Exchange) -> Reply:
+        try:
+            reply = await attempt()
+        except CallError as error:
+            reply = await self._go_on(error, attempt, exchange)
         self._budget.earn()
         return reply
 
     async def _go_on(
         self,
         error: CallError,
-        attempt: Callable[[int], Awaitable[Reply]],
+        attempt: Callable[[], Awaitable[Reply]],
         exchange: Exchange,
     ) -> Reply:
         """Retry a call whose first attempt failed, or raise its error."""
@@ -196,7 +192,6 @@ class Pipeline:
             log_retry(exchange.request, error, wait)
 
         now = self.clock.monotonic()
-        exchange.last_error = error
         try:
             reply = await retry(
                 error,
@@ -287,8 +282,9 @@ class Pipeline:
         exchange.attempts += reply.attempts - 1
         self.requests += reply.attempts - 1
         if paced:
-            stop = _stop_of(error)
-            if stop is not None:
+            stop = None
+            if isinstance(error, RateLimitError):
+                stop = 1.0 if error.retry_after is None else error.retry_after
                 log_stop(request, stop, gate.stopped_for)
             gate.observe(reply.headers, stop, succeeded=error is None)
         log_attempt(request, exchange.attempts, reply.status)
@@ -389,13 +385,6 @@ class Pipeline:
     def _warn_of_plain_http(self, server_url: str) -> None:
         if is_plain_http(server_url):
             logger.warning("the API key is sent in clear text to %s: use https", server_url)
-
-
-def _stop_of(error: CallError | None) -> float | None:
-    """Return for how many seconds an answer asks the whole client to wait."""
-    if not isinstance(error, RateLimitError):
-        return None
-    return 1.0 if error.retry_after is None else error.retry_after
 
 
 def _own_error(caught: CallError, exchange: Exchange) -> CallError:

@@ -204,7 +204,7 @@ def make_wait(error: BaseException | None, attempts: int, backoff: BackoffStrate
 
 async def retry(
     first_error: CallError,
-    attempt: Callable[[int], Awaitable[T]],
+    attempt: Callable[[], Awaitable[T]],
     config: RetryConfig,
     *,
     started: float,
@@ -216,9 +216,8 @@ async def retry(
 ) -> T:
     """Go on with a call whose first attempt failed.
 
-    `attempt` is given its number, from 2 on; `started` is the monotonic time at which the call
-    was first sent, `quiet_at` that until which the API may go on with an attempt. Raises the last
-    error, with what was tried in its notes.
+    `started` is the monotonic time at which the call was first sent, `quiet_at` that until which
+    the API may go on with an attempt. Raises the last error, with what was tried in its notes.
     """
     from tenacity import AsyncRetrying, retry_if_exception  # most programs never come here
 
@@ -231,7 +230,7 @@ async def retry(
             # tenacity counts the attempt that has already been made
             error, pending = pending, None
             raise error
-        return await attempt(len(tried) + 1)
+        return await attempt()
 
     def stop(state: "RetryCallState") -> bool:
         error = _error_of(state)

@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 from attrs import define
 
+from novu_async._endpoints import Endpoint
+
 __all__ = ["AttemptInfo", "CallInfo", "Observer"]
 
 
@@ -55,10 +57,12 @@ class Observer:
         return nullcontext()
 
 
-def make_call_info(operation: str, method: str, url_template: str, url: str) -> CallInfo:
+def make_call_info(endpoint: Endpoint, url: str) -> CallInfo:
     """Describe a call by its endpoint and the server of its URL."""
     parts = urlsplit(url)
     # what stands before the endpoint's own path is the prefix of the server's URL
-    prefix = "/".join(parts.path.split("/")[: -url_template.count("/")])
+    prefix = "/".join(parts.path.split("/")[: -endpoint.path.count("/")])
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    return CallInfo(operation, method, prefix + url_template, parts.hostname or "", port)
+    return CallInfo(
+        endpoint.name, endpoint.method, prefix + endpoint.path, parts.hostname or "", port
+    )

@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from novu_async import AttemptInfo, BackoffStrategy, Novu, Observer, RetryConfig, ServerError
+from novu_async._endpoints import APPEND
 from novu_async.observing import make_call_info
 from novu_async.otel import OpenTelemetryObserver
 from novu_async.testing import LocalNovu
@@ -41,15 +42,14 @@ async def test_an_observer_sees_before_and_after_every_attempt(local: LocalNovu)
 
 def test_a_call_is_described_without_ids() -> None:
     """The template has the prefix of the server's URL; the port is that of the scheme."""
-    template = "/v1/subscribers/{subscriber_id}/credentials"
     for server_url, prefix, port in (
         ("https://api.novu.co", "", 443),
         ("http://localhost/novu/api", "/novu/api", 80),
         ("http://localhost:3000", "", 3000),
     ):
         url = f"{server_url}/v1/subscribers/a%2Fb/credentials"
-        info = make_call_info("append", "PATCH", template, url)
-        assert info.url_template == prefix + template
+        info = make_call_info(APPEND, url)
+        assert info.url_template == f"{prefix}/v1/subscribers/{{subscriber_id}}/credentials"
         assert info.server_port == port
 
 
