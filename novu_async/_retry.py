@@ -9,7 +9,7 @@ import random
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from attrs import Attribute, field, frozen
 from attrs.validators import optional
@@ -38,13 +38,14 @@ _CONFLICT = 409
 _TOO_MANY = 429
 
 
-def is_duration(value: Any) -> bool:
+def is_duration(value: object) -> TypeGuard[float]:
     """Tell whether a value is a number from 0 that a float can hold, or infinity."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and (0 <= value <= sys.float_info.max or value == math.inf)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return 0 <= value <= sys.float_info.max or value == math.inf
 
 
-def _not_negative(_: object, attribute: "Attribute[float]", value: Any) -> None:
+def _not_negative(_: object, attribute: "Attribute[float]", value: object) -> None:
     if not is_duration(value):
         raise InvalidRetryConfigError(
             f"{attribute.name} must be a number from 0, not {show_number(value)}"

@@ -4,10 +4,10 @@ import ipaddress
 import os
 import re
 import ssl as ssl_module
-import sys
 from collections.abc import Callable, Mapping
+from math import inf
 from types import EllipsisType
-from typing import Any, ParamSpec, TypeGuard, TypeVar, cast
+from typing import Any, ParamSpec, TypeGuard, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -15,7 +15,7 @@ from attrs import field, frozen
 from yarl import URL
 
 from novu_async._checks import check_header_value
-from novu_async._retry import DEFAULT_RETRIES, RetryConfig
+from novu_async._retry import DEFAULT_RETRIES, RetryConfig, is_duration
 from novu_async._secrets import name_type, refuse_copy, show_number
 from novu_async._version import __version__
 from novu_async.errors import ConfigurationError, InvalidRequestError
@@ -68,6 +68,7 @@ class Settings:
 def make_settings(
     *,
     api_key: Key,
+    secret_key: Key,
     server: str | None,
     server_idx: int | None,
     server_url: str | None,
@@ -94,7 +95,7 @@ def make_settings(
     `server` beside it. Raises ConfigurationError with the way out.
     """
     url = _find_server_url(server_url, _find_region(server, server_idx), environ)
-    key = _find_key(api_key, environ)
+    key = _find_key(api_key, secret_key, environ)
     if timeout_ms is not None:
         timeout = _check_positive(timeout_ms, "timeout_ms") / 1000
     if retry_config is not ...:
@@ -106,7 +107,7 @@ def make_settings(
         max_connections=_check_count(max_connections, "max_connections"),
         max_reply_bytes=_check_count(max_reply_bytes, "max_reply_bytes"),
         proxy=_check_proxy(proxy or (_find_proxy(url) if trust_env else None)),
-        ssl=_check_type(ssl, (bool, ssl_module.SSLContext), "ssl"),
+        ssl=_check_ssl(ssl),
         session=_check_has(session, "session", "an aiohttp.ClientSession", "request", "closed"),
         headers=merge_headers(_make_headers(key), _of_client(check_headers, headers, "headers")),
         retries=DEFAULT_RETRIES if retries is ... else _of_client(check_retries, retries),
@@ -130,10 +131,10 @@ def _check_share(share: float) -> float:
     return share
 
 
-def _check_type(value: T, types: tuple[type, ...], name: str) -> T:
-    if not isinstance(value, types):
-        raise ConfigurationError(f"{name} cannot be a {type(value).__name__}")
-    return value
+def _check_ssl(ssl: ssl_module.SSLContext | bool) -> ssl_module.SSLContext | bool:
+    if not isinstance(ssl, ssl_module.SSLContext | bool):
+        raise ConfigurationError(f"ssl cannot be a {type(ssl).__name__}")
+    return ssl
 
 
 def _find_region(server: str | None, server_idx: int | None) -> str | None:
@@ -267,15 +268,11 @@ def _is_token(name: str) -> bool:
     return name.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
 
 
-def choose_key(api_key: Key, secret_key: Key) -> Key:
-    """Return the key that was given, under either name of the argument."""
+def _find_key(api_key: Key, secret_key: Key, environ: Mapping[str, str]) -> str:
     if api_key and secret_key and api_key != secret_key:
         raise ConfigurationError("give api_key or secret_key, not two different keys")
-    return api_key or secret_key
-
-
-def _find_key(api_key: Key, environ: Mapping[str, str]) -> str:
-    given = api_key() if callable(api_key) else api_key
+    given = api_key or secret_key
+    given = given() if callable(given) else given
     found = given or next((environ[name] for name in _KEY_VARIABLES if environ.get(name)), None)
     if not found:
         raise ConfigurationError(
@@ -320,8 +317,7 @@ def _find_proxy(url: str) -> str | None:
 
 def is_positive(value: object) -> TypeGuard[float]:
     """Tell whether a value is a number above zero that a float can hold."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 < cast("float", value) <= sys.float_info.max
+    return is_duration(value) and 0 < value < inf
 
 
 def _check_positive(value: object, name: str) -> float:

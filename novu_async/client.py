@@ -17,7 +17,7 @@ from novu_async._pipeline import Pipeline
 from novu_async._reading import Reader
 from novu_async._retry import RetryConfig
 from novu_async._secrets import digest, refuse_copy
-from novu_async._settings import choose_key, make_settings
+from novu_async._settings import make_settings
 from novu_async._transport import ClientSession, Transport, running_loop
 from novu_async.credentials import Credentials
 from novu_async.device_tokens import DeviceTokens
@@ -122,7 +122,8 @@ class Novu:
         retry_config: RetryConfig | EllipsisType | None = ...,
     ) -> None:
         settings = make_settings(
-            api_key=choose_key(api_key, secret_key),
+            api_key=api_key,
+            secret_key=secret_key,
             server=server,
             server_url=server_url,
             timeout=timeout,
