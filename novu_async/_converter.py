@@ -107,12 +107,8 @@ def unstructure_request(request: UpdateSubscriberChannelRequestDto) -> dict[str,
     return cast("dict[str, Any]", _converter.unstructure(request))
 
 
-def structure_subscriber(document: Mapping[str, Any]) -> SubscriberResponseDto:
-    """Read a subscriber as the API sends it, without its envelope."""
-    return _converter.structure(document, SubscriberResponseDto)
-
-
 def parse_subscriber(body: bytes) -> SubscriberResponseDto:
     """Read the body of an answer; a subscriber with empty fields where it cannot be read."""
     document = _json.document_of(body)
-    return structure_subscriber(document if isinstance(document, dict) else {})
+    found = document if isinstance(document, dict) else {}
+    return _converter.structure(found, SubscriberResponseDto)

@@ -28,7 +28,6 @@ from novu_async._checks import check_request
 from novu_async._converter import (
     json_names,
     parse_subscriber,
-    structure_subscriber,
     to_json_name,
     unstructure_request,
 )
@@ -192,10 +191,9 @@ def test_no_token_or_url_is_shown() -> None:
     """Reprs of requests and answers have fingerprints, equal for equal tokens."""
     credentials = ChannelCredentials(webhook_url=WEBHOOK, device_tokens=[TOKEN, "b", "c", "d"])
     request = UpdateSubscriberChannelRequestDto(provider_id="fcm", credentials=credentials)
-    answer = structure_subscriber(
-        {"channels": [{"providerId": "fcm", "credentials": {"deviceTokens": [TOKEN, 1],
-         "webhookUrl": WEBHOOK, "other": TOKEN}, "new": TOKEN}], "new": TOKEN}
-    )  # fmt: skip
+    stored = {"deviceTokens": [TOKEN, 1], "webhookUrl": WEBHOOK, "other": TOKEN}
+    channel = {"providerId": "fcm", "credentials": stored, "new": TOKEN}
+    answer = subscriber(channels=[channel], new=TOKEN)
     odd = subscriber(channels=[{"credentials": {"deviceTokens": TOKEN, "webhookUrl": [WEBHOOK]}}])
     response = models.SubscribersControllerUpdateSubscriberChannelResponse(
         json.dumps({"data": {"channels": [{"credentials": {"deviceTokens": [TOKEN]}}]}}).encode(),
