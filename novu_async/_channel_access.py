@@ -14,7 +14,7 @@ from novu_async._options import AS_CLIENT
 from novu_async._ordering import Turn
 from novu_async._pipeline import Pipeline
 from novu_async._reading import Reader, id_of
-from novu_async._wire import Reply, Request
+from novu_async._wire import Reply
 from novu_async.errors import (
     CallError,
     DeviceTokensNotStoredError,
@@ -158,14 +158,9 @@ class ChannelAccess:
 
         The answer does not show the channel, so whether it was stored is for the caller to see.
         """
-        channel: dict[str, Any] = {
-            "providerId": self.target.provider_id,
-            "credentials": {"deviceTokens": tokens},
-        }
-        if self.target.integration_identifier is not None:
-            channel["integrationIdentifier"] = self.target.integration_identifier
+        channel = self._document(tokens, self.target.integration_identifier)
         document = {"subscriberId": self.target.subscriber_id, "channels": [channel]}
-        await self._send(self.pipeline.build(_endpoints.CREATE_SUBSCRIBER, AS_CLIENT, document))
+        await self._send(_endpoints.CREATE_SUBSCRIBER, document)
 
     async def rebuild(self, chosen: Channel, tokens: list[str]) -> Channel:
         """Make one channel out of several elements, with these tokens.
@@ -200,8 +195,11 @@ class ChannelAccess:
         cause: NovuError | None = None
         for channel in channels:
             await self._rehearse(channel, contents[channel.integration_id])
+        subscriber_id, provider_id = self.target.subscriber_id, self.target.provider_id
         try:
-            await self._delete_provider()
+            await self._send(
+                _endpoints.DELETE, subscriber_id=subscriber_id, provider_id=provider_id
+            )
         except NovuError as error:
             if isinstance(error, CallError) and not error.may_have_applied:
                 raise
@@ -240,16 +238,6 @@ class ChannelAccess:
             )
             raise
 
-    async def _delete_provider(self) -> None:
-        await self._send(
-            self.pipeline.build(
-                _endpoints.DELETE,
-                AS_CLIENT,
-                subscriber_id=self.target.subscriber_id,
-                provider_id=self.target.provider_id,
-            )
-        )
-
     def _write(
         self,
         endpoint: Endpoint,
@@ -257,17 +245,24 @@ class ChannelAccess:
         identifier: str | None,
         others: Mapping[str, Any] | None = None,
     ) -> Awaitable[Reply]:
+        document = self._document(tokens, identifier, others)
+        return self._send(endpoint, document, subscriber_id=self.target.subscriber_id)
+
+    def _document(
+        self, tokens: list[str], identifier: str | None, others: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         document: dict[str, Any] = {
             "providerId": self.target.provider_id,
             "credentials": {**(others or {}), "deviceTokens": tokens},
         }
         if identifier is not None:
             document["integrationIdentifier"] = identifier
-        subscriber_id = self.target.subscriber_id
-        request = self.pipeline.build(endpoint, AS_CLIENT, document, subscriber_id=subscriber_id)
-        return self._send(request)
+        return document
 
-    async def _send(self, request: Request) -> Reply:
+    async def _send(
+        self, endpoint: Endpoint, document: Mapping[str, Any] | None = None, **segments: str
+    ) -> Reply:
+        request = self.pipeline.build(endpoint, AS_CLIENT, document, **segments)
         reply = await self.pipeline.send(request, AS_CLIENT, self.turn)
         self.requests += reply.attempts
         self.has_written = True

@@ -105,10 +105,6 @@ class Ordering:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def turn(self, key: Hashable, label: Any = None) -> Turn:
-        """Take the next place in the line of a subscriber."""
-        return Turn(self, key, label)
-
     def is_free(self, key: Hashable) -> bool:
         """Tell whether a turn for this subscriber would begin at once."""
         return key not in self._lines

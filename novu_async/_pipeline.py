@@ -103,7 +103,7 @@ class Pipeline:
     def turn(self, subscriber_id: str, options: Options = AS_CLIENT) -> Turn:
         """Take the next place in the line of a subscriber."""
         self._transport.check_usable()
-        return self.ordering.turn(self.line_of(subscriber_id, options))
+        return Turn(self.ordering, self.line_of(subscriber_id, options))
 
     def line_of(self, subscriber_id: str, options: Options = AS_CLIENT) -> tuple[str, str]:
         """Return what writes have in common that must not happen at the same time."""

@@ -45,10 +45,6 @@ _PAUSE_SECONDS = 0.02
 """Two clients that overwrite each other would do so again, were they to resend at once."""
 
 
-def _shown(tokens: tuple[str, ...]) -> str:
-    return describe_tokens(tokens)
-
-
 @frozen(kw_only=True)
 class DeviceTokensResult:
     """What a verb found and did.
@@ -67,11 +63,11 @@ class DeviceTokensResult:
       of a client share the list of integrations, which is not counted.
     """
 
-    device_tokens: tuple[str, ...] = field(default=(), repr=_shown)
+    device_tokens: tuple[str, ...] = field(default=(), repr=describe_tokens)
     change: Change = "unchanged"
-    removed: tuple[str, ...] = field(default=(), repr=_shown)
-    appeared: tuple[str, ...] = field(default=(), repr=_shown)
-    resent: tuple[str, ...] = field(default=(), repr=_shown)
+    removed: tuple[str, ...] = field(default=(), repr=describe_tokens)
+    appeared: tuple[str, ...] = field(default=(), repr=describe_tokens)
+    resent: tuple[str, ...] = field(default=(), repr=describe_tokens)
     integration_id: str | None = None
     duplicate_channels: int = 0
     requests: int = 0
@@ -144,7 +140,7 @@ class DeviceTokens:
         self._pipeline.check_usable()
         ordering, line = self._pipeline.ordering, self._pipeline.line_of(target.subscriber_id)
         if ordering.is_free(line):
-            async with ordering.turn(line) as turn:
+            async with Turn(ordering, line) as turn:
                 return _share(await commit(given, turn), given)
         return await self._join_batch(line, (target, creates, max_resends), given, commit)
 
@@ -254,7 +250,7 @@ class DeviceTokens:
         turn = _group_commit.find_open(self._pipeline.ordering, line, group)
         if turn is None:
             batch = Batch[DeviceTokensResult](group)
-            turn = self._pipeline.ordering.turn(line, batch)
+            turn = Turn(self._pipeline.ordering, line, batch)
             running = _group_commit.run(turn, commit, _share, _may_be_one_members_fault)
             task = asyncio.get_running_loop().create_task(running)
             task.add_done_callback(partial(_end_batch, batch, turn))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from novu_async import APITimeoutError, Novu
-from novu_async._ordering import Ordering
+from novu_async._ordering import Ordering, Turn
 from novu_async._settings import check_server_url
 from novu_async.testing import LocalNovu
 
@@ -22,7 +22,7 @@ class Writer:
 
     def __init__(self, ordering: Ordering, key: str, log: list[str], name: str) -> None:
         self.end = asyncio.Event()
-        self.turn = ordering.turn(key)
+        self.turn = Turn(ordering, key)
         self.log, self.name = log, name
         self.task = asyncio.create_task(self._run())
 
@@ -100,10 +100,10 @@ async def test_a_writer_cancelled_as_its_turn_comes_passes_the_turn_on() -> None
 async def test_a_turn_given_up_before_it_was_waited_for_frees_its_place() -> None:
     """Both a turn that would have begun at once and one in the line."""
     ordering, log = Ordering(), []
-    ordering.turn("u").abandon()
+    Turn(ordering, "u").abandon()
     assert len(ordering) == 0
     first = Writer(ordering, "u", log, "a")
-    ordering.turn("u").abandon()
+    Turn(ordering, "u").abandon()
     last = Writer(ordering, "u", log, "b")
     first.end.set()
     last.end.set()
@@ -118,12 +118,12 @@ async def test_the_next_write_waits_for_a_request_that_its_caller_abandoned() ->
     log = []
 
     async def abandoned() -> None:
-        async with ordering.turn("u") as turn:
+        async with Turn(ordering, "u") as turn:
             turn.exchange = asyncio.create_task(release.wait())
             await asyncio.shield(turn.exchange)
 
     async def following() -> None:
-        async with ordering.turn("u"):
+        async with Turn(ordering, "u"):
             log.append("following")
 
     first = asyncio.create_task(abandoned())
