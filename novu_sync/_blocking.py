@@ -60,17 +60,7 @@ def blocking(
 
     `read` makes a feed of the argument `records` where it is to be read in the caller's thread.
     """
-
-    def call(self: Resource, /, *args: Any, **kwargs: Any) -> R:
-        find, feed = self._find, None
-        if read is not None:
-            bound = signature.bind(self, *args, **kwargs)
-            feed = _feed(bound, read, _AT_ONCE)
-            args, kwargs = bound.args[1:], bound.kwargs
-        return self._bridge.call(lambda core: method(find(core), *args, **kwargs), feed)
-
-    signature = _imitate(call, method)
-    return call
+    return _make_method(method, Bridge.call, read, _AT_ONCE)
 
 
 def blocking_iterator(
@@ -81,14 +71,19 @@ def blocking_iterator(
     To leave it early, break out of the loop or `close()` it. `read` as in `blocking`, except that
     records are read one at a time: they may be slow to come.
     """
+    return _make_method(method, Bridge.iterate, read, 1)
 
-    def call(self: Resource, /, *args: Any, **kwargs: Any) -> Generator[T, None, None]:
+
+def _make_method(
+    method: Callable[..., Any], run: Callable[..., Any], read: Read | None, at_once: int
+) -> Callable[..., Any]:
+    def call(self: Resource, /, *args: Any, **kwargs: Any) -> Any:
         find, feed = self._find, None
         if read is not None:
             bound = signature.bind(self, *args, **kwargs)
-            feed = _feed(bound, read, 1)
+            feed = _feed(bound, read, at_once)
             args, kwargs = bound.args[1:], bound.kwargs
-        return self._bridge.iterate(lambda core: method(find(core), *args, **kwargs), feed)
+        return run(self._bridge, lambda core: method(find(core), *args, **kwargs), feed)
 
     signature = _imitate(call, method)
     return call
@@ -132,23 +127,15 @@ def same_parameters(
 def _imitate(function: Callable[..., Any], method: Callable[..., Any]) -> inspect.Signature:
     """Let `function` show the name, docstring and parameters of `method`; return these."""
     module, signature = function.__module__, inspect.signature(method)
-    returned = _blocking_type(signature.return_annotation)
+    returned = signature.return_annotation
+    if get_origin(returned) in (AsyncIterator, AsyncGenerator):
+        returned = Iterator[get_args(returned)[0]]  # type: ignore[misc]
     imitation = cast("Any", update_wrapper(function, method))
     del imitation.__wrapped__  # a framework that unwraps it would await it
     imitation.__module__ = module
     imitation.__signature__ = signature.replace(return_annotation=returned)
     imitation.__annotations__ = {**method.__annotations__, "return": returned}
     return signature
-
-
-def _blocking_type(returned: Any) -> Any:
-    if isinstance(returned, str):
-        return returned.replace("Async", "")
-    origin = _BLOCKING_TYPES.get(get_origin(returned))
-    return returned if origin is None else origin[get_args(returned)[0]]
-
-
-_BLOCKING_TYPES: dict[Any, Any] = {AsyncIterator: Iterator, AsyncGenerator: Iterator}
 
 
 def _feed(bound: inspect.BoundArguments, read: Read, at_once: int) -> Feed[Any] | None:
