@@ -20,14 +20,15 @@ from novu_async.providers import is_push
 RequestLike = UpdateSubscriberChannelRequestDto | Mapping[str, Any]
 """A request as callers may give it: the model, or a dict in snake_case or camelCase."""
 
-_FIELD_NAMES = {
-    cls: {**names, **{ours: ours for ours in names.values()}}
-    for cls, names in (
-        (ChannelCredentials, json_names(ChannelCredentials)),
-        (UpdateSubscriberChannelRequestDto, json_names(UpdateSubscriberChannelRequestDto)),
-    )
-}
 
+def _both_names(cls: type[Any]) -> dict[str, str]:
+    names = json_names(cls)
+    return {**names, **{ours: ours for ours in names.values()}}
+
+
+_FIELD_NAMES = {
+    cls: _both_names(cls) for cls in (ChannelCredentials, UpdateSubscriberChannelRequestDto)
+}
 
 _WHITE_SPACE = (
     " \t\n\v\f\r\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"

@@ -321,23 +321,15 @@ def _keep_large_blocks() -> None:
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """Read a body of at most `limit` bytes, counted after decompression."""
-    chunk = await response.content.readany()
-    if response.content.at_eof():
-        return _within(chunk, limit)
-    chunks, size = [chunk], len(chunk)
-    while chunk:
+    chunks, size = [], 0
+    while True:
         chunk = await response.content.readany()
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
-            break
-    return _within(b"".join(chunks), limit)
-
-
-def _within(body: bytes, limit: int) -> bytes:
-    if len(body) > limit:
-        raise _TooLargeError(f"the answer is larger than {limit:,} bytes")
-    return body
+            raise _TooLargeError(f"the answer is larger than {limit:,} bytes")
+        if response.content.at_eof():
+            return b"".join(chunks)
 
 
 def _is_dropped(error: Exception) -> bool:

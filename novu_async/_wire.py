@@ -199,8 +199,8 @@ def _may_be_answer(request: Request, reply: Reply) -> bool:
     """Tell whether an answer claims success and has a body that could be the API's, or none."""
     if not 200 <= reply.status < 300:
         return False
-    starts = (b"{", b"") if request.endpoint.answer != "list" else (b"{", b"[", b"")
-    return reply.body[:1] in starts or reply.body.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in starts
+    starts = (b"", b"{", b"[") if request.endpoint.answer == "list" else (b"", b"{")
+    return reply.body.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in starts
 
 
 def _is_answer(document: object, endpoint: Endpoint) -> bool:
