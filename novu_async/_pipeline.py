@@ -28,7 +28,7 @@ from novu_async.observing import AttemptInfo, Observer, make_call_info
 
 
 @define(eq=False)
-class Exchange:
+class _Call:
     """A call on its way.
 
     - `timeout`: seconds for each attempt; `patience`: seconds after which none is begun.
@@ -116,7 +116,6 @@ class Pipeline:
         document: Mapping[str, Any] | None = None,
         **segments: str,
     ) -> Request:
-        """Build a request."""
         headers = self.settings.headers
         if options.headers is not None:
             headers = merge_headers(headers, options.headers)
@@ -141,35 +140,35 @@ class Pipeline:
         if config is not None and config.strategy == "none":
             config = None
         patience = timeout if config is None else config.backoff.max_elapsed_time / 1000
-        exchange = Exchange(request, timeout, patience, turn, self._gate_of(options), config)
+        call = _Call(request, timeout, patience, turn, self._gate_of(options), config)
         observer = self.settings.observer
         if observer is None:
-            return await self._repeat(partial(self._attempt, exchange), exchange)
-        call = make_call_info(request.endpoint, request.url)
+            return await self._repeat(partial(self._attempt, call), call)
+        info = make_call_info(request.endpoint, request.url)
         numbers = count(1)
-        with observer.call(call):
+        with observer.call(info):
             return await self._repeat(
-                lambda: self._watch(observer, AttemptInfo(call, next(numbers)), exchange), exchange
+                lambda: self._watch(observer, AttemptInfo(info, next(numbers)), call), call
             )
 
-    async def _watch(self, observer: Observer, info: AttemptInfo, exchange: Exchange) -> Reply:
+    async def _watch(self, observer: Observer, info: AttemptInfo, call: _Call) -> Reply:
         """Make an attempt that an observer surrounds."""
         with observer.attempt(info):
-            sent = exchange.attempts
+            sent = call.attempts
             try:
-                reply = await self._attempt(exchange)
+                reply = await self._attempt(call)
             except APIError as error:
-                if exchange.attempts > sent:  # else it is another one's answer
+                if call.attempts > sent:  # else it is another one's answer
                     info.status_code = error.status_code
                 raise
             info.status_code = reply.status
             return reply
 
-    async def _repeat(self, attempt: Callable[[], Awaitable[Reply]], exchange: Exchange) -> Reply:
+    async def _repeat(self, attempt: Callable[[], Awaitable[Reply]], call: _Call) -> Reply:
         try:
             reply = await attempt()
         except CallError as error:
-            reply = await self._go_on(error, attempt, exchange)
+            reply = await self._go_on(error, attempt, call)
         self._budget.earn()
         return reply
 
@@ -177,19 +176,19 @@ class Pipeline:
         self,
         error: CallError,
         attempt: Callable[[], Awaitable[Reply]],
-        exchange: Exchange,
+        call: _Call,
     ) -> Reply:
         """Retry a call whose first attempt failed, or raise its error."""
         self._transport.check_usable()  # it may have been closed meanwhile
-        config = exchange.retries
+        config = call.retries
         if config is None or not is_retried(error, config):
-            error.attempts = exchange.attempts
-            log_end(exchange.request, error, retried=False)
+            error.attempts = call.attempts
+            log_end(call.request, error, retried=False)
             raise error
 
         def will_retry(error: CallError, wait: float) -> None:
-            exchange.last_error = error
-            log_retry(exchange.request, error, wait)
+            call.last_error = error
+            log_retry(call.request, error, wait)
 
         now = self.clock.monotonic()
         try:
@@ -197,25 +196,25 @@ class Pipeline:
                 error,
                 attempt,
                 config,
-                started=now if exchange.started is None else exchange.started,
+                started=now if call.started is None else call.started,
                 monotonic=self.clock.monotonic,
                 sleep=self.pause,
                 budget=self._budget,
-                quiet_at=lambda: -inf if exchange.turn is None else exchange.turn.quiet_at,
+                quiet_at=lambda: -inf if call.turn is None else call.turn.quiet_at,
                 on_retry=will_retry,
             )
         except CallError as caught:
-            last = _own_error(caught, exchange)
-            last.attempts = exchange.attempts
-            log_end(exchange.request, last, retried=True)
+            last = _own_error(caught, call)
+            last.attempts = call.attempts
+            log_end(call.request, last, retried=True)
             if last is caught:
                 raise
             raise last from last.__cause__
         else:
-            reply.attempts = exchange.attempts
+            reply.attempts = call.attempts
             return reply
         finally:
-            exchange.last_error = None  # its traceback refers to frames that refer to this
+            call.last_error = None  # its traceback refers to frames that refer to this
 
     async def pause(self, seconds: float) -> None:
         """Wait inside a call, unless the client is closed meanwhile."""
@@ -258,28 +257,28 @@ class Pipeline:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    async def _attempt(self, exchange: Exchange) -> Reply:
-        request, gate, paced = exchange.request, exchange.gate, exchange.request.endpoint.paced
+    async def _attempt(self, call: _Call) -> Reply:
+        request, gate, paced = call.request, call.gate, call.request.endpoint.paced
         if paced and not gate.enter():
-            await self._wait_at(gate, exchange)
-        if exchange.started is None:
-            exchange.started = self.clock.monotonic()
-        exchange.attempts += 1
+            await self._wait_at(call)
+        if call.started is None:
+            call.started = self.clock.monotonic()
+        call.attempts += 1
         self.requests += 1
         try:
-            reply = await self._exchange(exchange)
+            reply = await self._send_once(call)
             error = _wire.read_error(request, reply, self.clock.wall())
         except BaseException as failure:
             if isinstance(failure, CallError):
-                exchange.attempts += failure.attempts - 1
+                call.attempts += failure.attempts - 1
                 self.requests += failure.attempts - 1
-            if paced and exchange.turn is not None:
-                exchange.turn.when_ended(gate.lost)
+            if paced and call.turn is not None:
+                call.turn.when_ended(gate.lost)
             elif paced:
                 gate.lost()
-            log_attempt(request, exchange.attempts, None, failure)
+            log_attempt(request, call.attempts, None, failure)
             raise
-        exchange.attempts += reply.attempts - 1
+        call.attempts += reply.attempts - 1
         self.requests += reply.attempts - 1
         if paced:
             stop = None
@@ -287,65 +286,65 @@ class Pipeline:
                 stop = 1.0 if error.retry_after is None else error.retry_after
                 log_stop(request, stop, gate.stopped_for)
             gate.observe(reply.headers, stop, succeeded=error is None)
-        log_attempt(request, exchange.attempts, reply.status)
+        log_attempt(request, call.attempts, reply.status)
         if error is not None:
             raise error
         return reply
 
-    async def _wait_at(self, gate: Gate, exchange: Exchange) -> None:
+    async def _wait_at(self, call: _Call) -> None:
         """Wait for a token; raise where a 429 stops the gate for longer than the call may take.
 
         A call that was sent before has so much time only until it gives up, with its last error.
         """
-        if exchange.last_error is None or self._background:
-            await self._wait_in_line(gate, exchange)
+        if call.last_error is None or self._background:
+            await self._wait_in_line(call)
             return
         try:
-            async with asyncio.timeout(self._seconds_left(exchange)):
-                await self._wait_in_line(gate, exchange)
+            async with asyncio.timeout(self._seconds_left(call)):
+                await self._wait_in_line(call)
         except TimeoutError:
-            raise exchange.last_error from None
+            raise call.last_error from None
 
-    def _seconds_left(self, exchange: Exchange) -> float:
+    def _seconds_left(self, call: _Call) -> float:
         """Return for how long a call may wait at the gate."""
-        if exchange.started is None or self._background:
-            return max(exchange.patience, exchange.timeout, self._patience)
-        return max(0.0, exchange.started + exchange.patience - self.clock.monotonic())
+        if call.started is None or self._background:
+            return max(call.patience, call.timeout, self._patience)
+        return max(0.0, call.started + call.patience - self.clock.monotonic())
 
-    async def _wait_in_line(self, gate: Gate, exchange: Exchange) -> None:
+    async def _wait_in_line(self, call: _Call) -> None:
         passed = False
         while not passed:
             self._transport.check_usable()  # closed, it lets nobody wait
-            stop = gate.stopped_for
-            if stop > self._seconds_left(exchange):
-                exchange.refusal = f"an earlier answer asked to wait, for another {stop:.0f} s"
+            stop = call.gate.stopped_for
+            if stop > self._seconds_left(call):
+                call.refusal = f"an earlier answer asked to wait, for another {stop:.0f} s"
                 raise RateLimitError(
-                    f"not sent: {exchange.refusal}",
+                    f"not sent: {call.refusal}",
                     status_code=429,
                     retry_after=stop,
-                    request=exchange.request.info,
+                    request=call.request.info,
                 )
-            passed = await gate.wait(background=self._background)
+            passed = await call.gate.wait(background=self._background)
 
-    def _exchange(self, exchange: Exchange) -> Awaitable[Reply]:
-        turn = exchange.turn
+    def _send_once(self, call: _Call) -> Awaitable[Reply]:
+        turn = call.turn
         if turn is None:
-            return self._transport.send(exchange.request, exchange.timeout, exchange.retries)
+            return self._transport.send(call.request, call.timeout, call.retries)
         if self.is_seldom_cancelled:
-            return self._send_here(exchange, turn)
+            return self._send_here(call, turn)
         # a task that fills a future costs less than asyncio.shield, and is cut off as little
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Reply] = loop.create_future()
-        turn.exchange = loop.create_task(self._fill(answer, exchange, turn))
+        turn.exchange = loop.create_task(self._fill(answer, call, turn))
         return answer
 
-    async def _send_here(self, exchange: Exchange, turn: Turn) -> Reply:
+    async def _send_here(self, call: _Call, turn: Turn) -> Reply:
         """Send in the caller's task: a twentieth cheaper, and cut off where that is cancelled.
 
         The server goes on with the request then, and nobody learns when it has ended.
         """
         try:
-            reply = await self._transport.send(exchange.request, exchange.timeout, exchange.retries)
+            reply = await self._transport.send(call.request, call.timeout, call.retries)
         except (asyncio.CancelledError, APIConnectionError) as error:
             self._keep_turn(turn, error)
             raise
@@ -353,10 +352,10 @@ class Pipeline:
             self._keep_turn(turn, reply)
         return reply
 
-    async def _fill(self, answer: asyncio.Future[Reply], exchange: Exchange, turn: Turn) -> None:
+    async def _fill(self, answer: asyncio.Future[Reply], call: _Call, turn: Turn) -> None:
         """Send in a task of its own; the caller may be gone when the answer comes."""
         try:
-            reply = await self._transport.send(exchange.request, exchange.timeout, exchange.retries)
+            reply = await self._transport.send(call.request, call.timeout, call.retries)
         except asyncio.CancelledError:
             answer.cancel()
             raise
@@ -387,12 +386,12 @@ class Pipeline:
             logger.warning("the API key is sent in clear text to %s: use https", server_url)
 
 
-def _own_error(caught: CallError, exchange: Exchange) -> CallError:
+def _own_error(caught: CallError, call: _Call) -> CallError:
     """Return what a call itself met last, also where the gate has turned it away since."""
-    own = exchange.last_error
-    if exchange.refusal is None or own is None or own is caught:
+    own = call.last_error
+    if call.refusal is None or own is None or own is caught:
         return caught
     own.may_have_applied |= caught.may_have_applied
-    for note in (*getattr(caught, "__notes__", ()), f"not sent again: {exchange.refusal}"):
+    for note in (*getattr(caught, "__notes__", ()), f"not sent again: {call.refusal}"):
         own.add_note(note)
     return own
