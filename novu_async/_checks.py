@@ -88,11 +88,6 @@ def check_integration_identifier(value: object) -> str | None:
     return None if value is None else check_text(value, "integration_identifier")
 
 
-def check_device_token(value: object, argument: str = "token") -> str:
-    """Return one device token: a text that is not blank, as long as it can be encoded."""
-    return check_text(value, argument)
-
-
 def check_device_tokens(value: object, argument: str = "device_tokens") -> list[str]:
     """Return device tokens without repetitions, in the order of their first appearance."""
     if not isinstance(value, list) and (
@@ -104,7 +99,7 @@ def check_device_tokens(value: object, argument: str = "device_tokens") -> list[
     tokens = list(value)
     for i, token in enumerate(tokens):
         if not (type(token) is str and token.isascii() and token.strip()):
-            tokens[i] = check_device_token(token, f"{argument}[{i}]")
+            tokens[i] = check_text(token, f"{argument}[{i}]")
     return list(dict.fromkeys(tokens))
 
 

@@ -52,9 +52,7 @@ class Batch(Generic[R]):
         """Answer everybody who has no answer yet."""
         for member in self.members:
             if not member.done.done():
-                # others than ours may not be made for copying
-                own = own_copy(error) if isinstance(error, NovuError) else error
-                member.done.set_exception(own)
+                member.done.set_exception(own_copy(error))
 
 
 def find_open(ordering: Ordering, line: Hashable, target: Hashable) -> Turn | None:

@@ -101,7 +101,7 @@ class Reader:
                 self._pipeline.check_usable()  # raises ClientClosedError
             raise
         if error is not None:
-            raise own_copy(error) if isinstance(error, NovuError) else error
+            raise own_copy(error)
         return is_own
 
     async def _refresh(self, options: Options) -> BaseException | None:

@@ -193,7 +193,7 @@ class DeviceTokens:
 
         The new one is added where the old one is not there, and moved where it is there already.
         """
-        gone, come = _checks.check_device_token(old, "old"), _checks.check_device_token(new, "new")
+        gone, come = _checks.check_text(old, "old"), _checks.check_text(new, "new")
         target = _make_target(subscriber_id, provider_id, integration_identifier)
 
         def exchange(stored: Tokens) -> Tokens:

@@ -34,7 +34,7 @@ them holds a device token or a webhook URL: those are replaced by fingerprints.
 import copy
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -74,6 +74,8 @@ __all__ = [
     "ValidationErrorDto",
     "ValidationErrorDtoData",
 ]
+
+E = TypeVar("E", bound=BaseException)
 
 
 @frozen
@@ -359,8 +361,13 @@ class BulkError(NovuError):
         self.report = report
 
 
-def own_copy(error: NovuError) -> NovuError:
-    """Return an error for one of many: one instance would collect the tracebacks of all."""
+def own_copy(error: E) -> E:
+    """Return an error for one of many: one instance would collect the tracebacks of all.
+
+    Others than ours are returned as they are: they may not be made for copying.
+    """
+    if not isinstance(error, NovuError):
+        return error
     own = copy.copy(error)
     own.__cause__ = error.__cause__
     if hasattr(error, "__notes__"):

@@ -231,7 +231,7 @@ def check_row(
     if url is not None:
         channel = _check_webhook(fields, provider_id, operation)
         return Row(line, subscriber_id, provider_id, identifier or "", None, url, channel, extra)
-    token = _checks.check_device_token(fields.get("token"))
+    token = _checks.check_text(fields.get("token"), "token")
     return Row(line, subscriber_id, provider_id, identifier or "", token, None, None, extra)
 
 
