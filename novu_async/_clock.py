@@ -16,5 +16,4 @@ class Clock:
         await asyncio.sleep(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
-        """Call back from the running loop after so many seconds."""
         return asyncio.get_running_loop().call_later(seconds, callback)

@@ -103,7 +103,7 @@ for _cls in (ChannelCredentials, ChannelSettingsDto, SubscriberResponseDto):
 
 
 def unstructure_request(request: UpdateSubscriberChannelRequestDto) -> dict[str, Any]:
-    """Return the JSON object of a request body; fields that are None are left out."""
+    """Return the JSON object of a body; fields that are None are left out."""
     return cast("dict[str, Any]", _converter.unstructure(request))
 
 

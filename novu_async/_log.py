@@ -32,7 +32,6 @@ _LONG_SECONDS = 60.0
 def log_attempt(
     request: Request, attempts: int, status: int | None, failure: BaseException | None = None
 ) -> None:
-    """Tell what came of an attempt: a status, or a failure without one."""
     if not logger.isEnabledFor(logging.DEBUG):
         return
     is_large = isinstance(failure, ReplyTooLargeError)
@@ -42,7 +41,6 @@ def log_attempt(
 
 
 def log_retry(request: Request, error: CallError, wait: float) -> None:
-    """Tell why a call is sent again, and when."""
     if logger.isEnabledFor(logging.DEBUG):
         extra = _extra(request, _status_of(error), novu_wait=wait)
         logger.debug("%s; next attempt in %.2f s", error, wait, extra=extra)
@@ -57,7 +55,6 @@ def log_stop(request: Request, seconds: float, stopped_for: float) -> None:
 
 
 def log_end(request: Request, error: CallError, *, retried: bool) -> None:
-    """Tell why a call ended in an error."""
     refused = isinstance(error, ErrorDto | ValidationErrorDto)
     gave_up = retried or not refused or isinstance(error, _NO_REFUSAL)
     extra = _extra(request, _status_of(error), novu_attempts=error.attempts)

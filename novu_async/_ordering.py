@@ -21,18 +21,6 @@ class Turn:
     waits for any more (`aftermath`): the next write would race with it.
     """
 
-    __slots__ = (
-        "_key",
-        "_left",
-        "_ordering",
-        "aftermath",
-        "exchange",
-        "label",
-        "quiet_at",
-        "waiter",
-        "whole",
-    )
-
     def __init__(self, ordering: "Ordering", key: Hashable, label: Any = None) -> None:
         self._ordering = ordering
         self._key = key
@@ -110,7 +98,7 @@ class Ordering:
         return key not in self._lines
 
     def waiting(self, key: Hashable) -> deque[Turn]:
-        """Return the turns that wait for this subscriber, the next one first."""
+        """Return who waits for this subscriber, the next one first."""
         return self._lines.get(key) or deque()
 
     def _join(self, key: Hashable, turn: Turn) -> None:

@@ -152,7 +152,6 @@ class Pipeline:
             )
 
     async def _watch(self, observer: Observer, info: AttemptInfo, call: _Call) -> Reply:
-        """Make an attempt that an observer surrounds."""
         with observer.attempt(info):
             sent = call.attempts
             try:
@@ -178,7 +177,6 @@ class Pipeline:
         attempt: Callable[[], Awaitable[Reply]],
         call: _Call,
     ) -> Reply:
-        """Retry a call whose first attempt failed, or raise its error."""
         self._transport.check_usable()  # it may have been closed meanwhile
         config = call.retries
         if config is None or not is_retried(error, config):
@@ -306,7 +304,7 @@ class Pipeline:
             raise call.last_error from None
 
     def _seconds_left(self, call: _Call) -> float:
-        """Return for how long a call may wait at the gate."""
+        """Return for how long the call may wait at the gate."""
         if call.started is None or self._background:
             return max(call.patience, call.timeout, self._patience)
         return max(0.0, call.started + call.patience - self.clock.monotonic())

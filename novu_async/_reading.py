@@ -181,7 +181,6 @@ def _is_refusal(error: NovuError) -> bool:
 
 
 def id_of(integration: Mapping[str, Any]) -> str:
-    """Return the API's id of an integration."""
     return str(integration.get("_id"))
 
 

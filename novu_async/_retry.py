@@ -160,7 +160,6 @@ class RetryBudget:
         self.left = capacity
 
     def earn(self) -> None:
-        """Count a call that succeeded."""
         if self.left < self._capacity:
             self.left = min(self._capacity, self.left + self._refund)
 
@@ -173,7 +172,6 @@ class RetryBudget:
 
 
 def is_retried(error: BaseException, config: RetryConfig) -> bool:
-    """Tell whether an error is worth another attempt."""
     if isinstance(error, ReplyTooLargeError):
         return False  # the call was carried out, and the next answer would be as large
     if isinstance(error, APIConnectionError):

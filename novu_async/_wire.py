@@ -317,7 +317,6 @@ def _as_one_line(text: str) -> str:
 
 
 def _texts(message: object) -> list[str]:
-    """Return a message, or a list of them, without what is no text."""
     messages = message if isinstance(message, list) else [message]
     return [text for text in messages if isinstance(text, str) and text]
 
