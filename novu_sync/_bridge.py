@@ -108,7 +108,7 @@ class _Portal:
         self._closing = True
         tasks = [call.task for call in self._running if call.task is not None]
         for call in list(self._running):
-            self._cut_off(call)
+            call.cancel(forsake=self._at_exit)
         if tasks:
             await asyncio.wait(tasks, timeout=_GRACE)
         with move_on_after(_GRACE):
@@ -119,7 +119,7 @@ class _Portal:
         while self._arrivals:
             call = self._arrivals.popleft()
             if self._closing:
-                self._cut_off(call)
+                call.cancel(forsake=self._at_exit)
             else:
                 call.begin(self._running)
         self._listen()
@@ -135,11 +135,6 @@ class _Portal:
             call.nudge()
         self._listens = False
         self._listen()
-
-    def _cut_off(self, call: Call[Any]) -> None:
-        if self._at_exit:
-            call.forsake()
-        call.cancel()
 
     def _give_up(self, call: Call[Any]) -> None:
         self._begin_arrivals()  # it may be one, and its thread may have been stopped before it rang

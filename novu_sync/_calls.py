@@ -60,9 +60,13 @@ class Call(Generic[R]):
         finally:
             self._end()  # a callback of the task would cost the loop another round
 
-    def cancel(self) -> None:
-        """Cancel the coroutine, or see to it that it is never waited for."""
+    def cancel(self, *, forsake: bool = False) -> None:
+        """Cancel the coroutine, or see to it that it is never waited for.
+
+        With `forsake` the thread goes on waiting: at interpreter exit it would be stopped anyway.
+        """
         self._cancelled = True
+        self._forsaken |= forsake
         if self.task is not None:
             self.task.cancel()
         if not self._begun and not self.done:
@@ -81,10 +85,6 @@ class Call(Generic[R]):
         """
         if self._inbox.empty() and not self._cancelled:
             self._inbox.put(_do_nothing)
-
-    def forsake(self) -> None:
-        """Leave the waiting thread waiting: at interpreter exit it would be stopped anyway."""
-        self._forsaken = True
 
     async def ask(self, errand: Callable[[], T]) -> T:
         """Have the waiting thread run `errand`, and return or raise what came of it."""
