@@ -41,12 +41,9 @@ class Channel:
     """
 
     integration_id: str
-    device_tokens: tuple[str, ...]
+    device_tokens: tuple[str, ...] = field(repr=describe_tokens)
     duplicates: int = 0
-    others: Mapping[str, Any] = field(factory=dict, eq=False)
-
-    def __repr__(self) -> str:
-        return f"Channel({self.integration_id}, {describe_tokens(self.device_tokens)})"
+    others: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
 
 
 def parse_channels(body: bytes, provider_id: str) -> list[Channel] | None:

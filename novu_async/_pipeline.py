@@ -57,9 +57,8 @@ class Pipeline:
         self.settings = settings
         self.clock = clock
         self.ordering = Ordering()
-        self.gate = self._make_gate()
-        self._gates = {settings.server_url: self.gate}
-        self._warn_of_plain_http(settings.server_url)
+        self._gates: dict[str, Gate] = {}
+        self.gate = self._gate_of(AS_CLIENT)
         self._transport = transport
         self._budget = RetryBudget()
         self._background, self._patience = False, 0.0
@@ -74,15 +73,14 @@ class Pipeline:
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._indispensable: set[asyncio.Task[Any]] = set()
 
-    def _make_gate(self) -> Gate:
-        return Gate(self.settings.share, self.clock, self.settings.max_connections)
-
     def _gate_of(self, options: Options) -> Gate:
         """Return the gate of the server that a call goes to: each has its own limit."""
         server_url = options.server_url or self.settings.server_url
         if server_url not in self._gates:
-            self._gates[server_url] = self._make_gate()
-            self._warn_of_plain_http(server_url)
+            if is_plain_http(server_url):
+                logger.warning("the API key is sent in clear text to %s: use https", server_url)
+            most = self.settings.max_connections
+            self._gates[server_url] = Gate(self.settings.share, self.clock, most)
         return self._gates[server_url]
 
     def in_background(self, patience: float) -> "Pipeline":
@@ -378,10 +376,6 @@ class Pipeline:
             turn.aftermath.cancel()
         turn.aftermath = asyncio.ensure_future(self.clock.sleep(turn.quiet_at - now))
         self.keep(turn.aftermath)
-
-    def _warn_of_plain_http(self, server_url: str) -> None:
-        if is_plain_http(server_url):
-            logger.warning("the API key is sent in clear text to %s: use https", server_url)
 
 
 def _own_error(caught: CallError, call: _Call) -> CallError:

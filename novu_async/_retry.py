@@ -275,7 +275,8 @@ async def retry(
         if tried:
             error.may_have_applied |= any(earlier.may_have_applied for earlier in tried)
             seconds = monotonic() - started
-            error.add_note(f"tried for {seconds:.1f} s: {_summary(tried)}")
+            summary = ", then ".join(map(_name, tried[-5:]))
+            error.add_note(f"tried for {seconds:.1f} s: {summary}")
         raise
 
 
@@ -293,10 +294,6 @@ def _matches(status_code: int, code: str) -> bool:
     if code[1:].upper() == "XX":
         return str(status_code)[0] == code[0]
     return str(status_code) == code
-
-
-def _summary(tried: list[CallError]) -> str:
-    return ", then ".join(_name(error) for error in tried[-5:])
 
 
 def _name(error: CallError) -> str:

@@ -168,12 +168,11 @@ def _redact_body(
     return clean, _json.parse_object(clean) or {}
 
 
-def _redact_headers(headers: Mapping[str, str], secrets: list[str]) -> dict[str, str]:
+def _redact_headers(headers: Mapping[str, str], secrets: list[str]) -> Mapping[str, str]:
     together = "\n".join(headers.values())
-    echoes = redact(together, secrets) != together  # hardly ever, and dear to look for in each
-    return {
-        name.lower(): redact(value, secrets) if echoes else value for name, value in headers.items()
-    }
+    if redact(together, secrets) == together:  # nearly always, and dear to look for in each
+        return headers
+    return {name: redact(value, secrets) for name, value in headers.items()}
 
 
 def _anothers_replay(request: Request, reply: Reply) -> APIError | None:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Literal
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from novu_async import _checks, _group_commit
 from novu_async._channel_access import NO_CHANNEL, ChannelAccess
@@ -333,8 +333,10 @@ class DeviceTokens:
                     without(wanted, after.device_tokens),
                     requests=access.requests,
                 )
-            return evolve(
-                _result(after, access, change),
+            return _result(
+                after,
+                access,
+                change,
                 removed=tuple(without(before, wanted)),
                 appeared=tuple(without(after.device_tokens, known)),
             )
@@ -385,15 +387,15 @@ def _result(
     channel: Channel,
     access: ChannelAccess,
     change: Change = "unchanged",
-    resent: tuple[str, ...] = (),
+    **others: tuple[str, ...],
 ) -> DeviceTokensResult:
     return DeviceTokensResult(
         device_tokens=channel.device_tokens,
         change=change,
-        resent=resent,
         integration_id=channel.integration_id or None,
         duplicate_channels=channel.duplicates,
         requests=access.requests,
+        **others,
     )
 
 
