@@ -139,48 +139,20 @@ class Transport:
         package may be sent twice. The answer or error counts both as `attempts`.
         """
         failure: Exception
-        headers = request.headers
-        if self._settings.session is not None and request.body:
-            # a session of the caller may have another type by default, or leave it out
-            headers = {**headers, "Content-Type": _JSON}
-        began, left, attempts, spoilt = time.monotonic(), timeout, 0, 0
+        began, left, attempts, spoilt = time.monotonic(), timeout, 1, 0
         while True:
-            attempts += 1
-            session = self._session if self._session is not None else self._open_session()
             try:
-                response = await session.request(
-                    request.endpoint.method,
-                    self._parse(request.url),
-                    data=request.body and aiohttp.BytesPayload(request.body, content_type=_JSON),
-                    timeout=_client_timeout(left),
-                    allow_redirects=False,
-                    # our own session has these already
-                    headers=None if headers is self._session_headers else headers,
-                    **self._foreign,
-                )
-                self._reading.add(response)
-                try:
-                    body = await _read(response, self._settings.max_reply_bytes)
-                finally:
-                    self._reading.discard(response)
-                    response.release()
-                return Reply(response.status, response.headers, body, attempts)
+                reply = await self._send_once(request, left)
             except _FAILURES as error:
                 failure = error
-            except RuntimeError:
-                if session.closed:
-                    raise ClientClosedError(_CLOSED_SESSION) from None
-                raise
-            except asyncio.CancelledError:
-                # who waits for a connection of a session is cancelled when that is closed
-                if session.closed and not is_callers_own():
-                    self.check_usable()
-                    raise ClientClosedError(_CLOSED_SESSION) from None
-                raise
+            else:
+                reply.attempts = attempts
+                return reply
             if isinstance(failure, _SpoiltError) and spoilt < _MAX_SPOILT:
-                spoilt += 1
-                attempts -= 1  # nothing was sent
-            elif attempts > 1 or not self._resends(request, failure, retries):
+                spoilt += 1  # nothing was sent
+            elif attempts == 1 and self._resends(request, failure, retries):
+                attempts = 2
+            else:
                 break
             left = timeout - (time.monotonic() - began)
         translated = _translate(failure, request, timeout)
@@ -191,6 +163,41 @@ class Transport:
             raise translated from _without_headers(failure)
         finally:
             del failure, translated  # their tracebacks refer to this frame
+
+    async def _send_once(self, request: Request, timeout: float) -> Reply:
+        headers = request.headers
+        if self._settings.session is not None and request.body:
+            # a session of the caller may have another type by default, or leave it out
+            headers = {**headers, "Content-Type": _JSON}
+        session = self._session if self._session is not None else self._open_session()
+        try:
+            response = await session.request(
+                request.endpoint.method,
+                self._parse(request.url),
+                data=request.body and aiohttp.BytesPayload(request.body, content_type=_JSON),
+                timeout=_client_timeout(timeout),
+                allow_redirects=False,
+                # our own session has these already
+                headers=None if headers is self._session_headers else headers,
+                **self._foreign,
+            )
+            self._reading.add(response)
+            try:
+                body = await _read(response, self._settings.max_reply_bytes)
+            finally:
+                self._reading.discard(response)
+                response.release()
+            return Reply(response.status, response.headers, body)
+        except RuntimeError:
+            if session.closed:
+                raise ClientClosedError(_CLOSED_SESSION) from None
+            raise
+        except asyncio.CancelledError:
+            # who waits for a connection of a session is cancelled when that is closed
+            if session.closed and not is_callers_own():
+                self.check_usable()
+                raise ClientClosedError(_CLOSED_SESSION) from None
+            raise
 
     def _resends(self, request: Request, failure: Exception, retries: RetryConfig | None) -> bool:
         """Tell whether to send again at once; the session of a caller may have done so."""
