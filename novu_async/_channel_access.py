@@ -89,11 +89,19 @@ class ChannelAccess:
             chosen = await self.reader.integration_id(provider_id, identifier)
             if chosen is None:
                 raise self._no_integration()
-        by_id = {channel.integration_id: channel for channel in self.channels}
-        if chosen in by_id or identifier is not None:
-            return by_id.get(chosen or "", NO_CHANNEL)
-        others = [by_id[one] for one in (*map(id_of, reversed(active)), "") if one in by_id]
-        return others[0] if others else NO_CHANNEL
+        if identifier is not None:
+            return self._channel_of(chosen)
+        for integration_id in (chosen, *map(id_of, reversed(active)), ""):
+            channel = self._channel_of(integration_id)
+            if channel is not NO_CHANNEL:
+                return channel
+        return NO_CHANNEL
+
+    def _channel_of(self, integration_id: str | None) -> Channel:
+        for channel in self.channels:
+            if channel.integration_id == integration_id:
+                return channel
+        return NO_CHANNEL
 
     async def _check_target(self) -> None:
         """Raise where a channel is missing because its name is mistyped.
@@ -181,12 +189,12 @@ class ChannelAccess:
                 f"the duplicate channels of {self.target.provider_id!r} cannot be merged without "
                 f"losing tokens: {why}; nothing was changed"
             )
-        task = asyncio.get_running_loop().create_task(self.rewrite_all(chosen, tokens))
+        task = asyncio.get_running_loop().create_task(self._rewrite_all(chosen, tokens))
         self.turn.whole = task
         self.pipeline.keep(task, to_its_end=True)
         return await asyncio.shield(task)
 
-    async def rewrite_all(self, chosen: Channel, tokens: list[str]) -> Channel:
+    async def _rewrite_all(self, chosen: Channel, tokens: list[str]) -> Channel:
         """Delete all channels of the provider and write them again, the chosen one last."""
         channels = [c for c in self.channels if c is not chosen] + [chosen]
         contents = {c.integration_id: list(c.device_tokens) for c in channels}
@@ -292,9 +300,9 @@ class ChannelAccess:
         return self._parse(reply)
 
     async def _find(self, reply: Reply, integration_id: str) -> Channel:
-        channels = self._parse(reply) or await self._read_channels()
-        by_id = {channel.integration_id: channel for channel in channels}
-        return by_id.get(integration_id, NO_CHANNEL)
+        if not self._parse(reply):
+            await self._read_channels()
+        return self._channel_of(integration_id)
 
     def _find_single(self) -> Channel | None:
         """Return the only channel there is; None where it may not be the one that was written to.
@@ -324,7 +332,6 @@ class ChannelAccess:
         if single is not None:
             return single
         await self._find_home()
-        by_id = {channel.integration_id: channel for channel in self.channels}
         wanted = set(tokens)
         for is_fresh in (False, True):
             chosen = await self.reader.integration_id(
@@ -332,9 +339,10 @@ class ChannelAccess:
             )
             if chosen is None:
                 break
-            if wanted.issubset(by_id.get(chosen, NO_CHANNEL).device_tokens):
-                return by_id[chosen]
+            channel = self._channel_of(chosen)
+            if channel is not NO_CHANNEL and wanted.issubset(channel.device_tokens):
+                return channel
         if chosen is not None:
-            return by_id.get(chosen, NO_CHANNEL)
+            return channel
         holding = [c for c in self.channels if wanted.issubset(c.device_tokens)]
         return holding[0] if holding else self.channels[0]

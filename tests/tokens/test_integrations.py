@@ -288,6 +288,21 @@ async def test_a_third_integration_is_noticed_at_once(novu: Novu, local: LocalNo
         assert result.requests == 1
 
 
+async def test_a_newer_integration_is_noticed_where_nothing_is_to_be_written() -> None:
+    """On servers before 2025 a clear makes the channel, of an integration not yet known."""
+    async with (
+        LocalNovu(era="2024") as local,
+        Novu(local.api_key, server_url=local.url) as novu,
+    ):
+        tokens = novu.subscribers.device_tokens
+        await tokens.add("u", "fcm", "a", integration_identifier="fcm")
+        local.add_subscriber("v")
+        local.add_integration("fcm", "fcm-new")
+        result = await tokens.clear("v", "fcm")
+        (channel,) = local.subscribers["v"]["channels"]
+        assert result.integration_id == channel["_integrationId"]
+
+
 async def test_an_answer_without_channels_is_looked_at_again(novu: Novu, local: LocalNovu) -> None:
     """A write whose answer is cut off is confirmed by a read, not sent again and again."""
     local.faults.next("truncated_json", method="PATCH")
