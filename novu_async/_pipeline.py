@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from itertools import count
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import define
 
@@ -25,6 +25,8 @@ from novu_async._transport import Transport, running_loop
 from novu_async._wire import Reply, Request
 from novu_async.errors import APIConnectionError, APIError, CallError, RateLimitError
 from novu_async.observing import AttemptInfo, Observer, make_call_info
+
+T = TypeVar("T")
 
 
 @define(eq=False)
@@ -217,11 +219,15 @@ class Pipeline:
         self._transport.check_usable()
         sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
         self.keep(sleeping)
+        await self.wait_for(sleeping)
+
+    async def wait_for(self, kept: Awaitable[T]) -> T:
+        """Wait for what is kept; raise ClientClosedError where the end of the client ends it."""
         try:
-            await sleeping
+            return await kept
         except asyncio.CancelledError:
             if not is_callers_own():
-                self._transport.check_usable()  # raises ClientClosedError
+                self._transport.check_usable()
             raise
 
     async def aclose(self) -> None:

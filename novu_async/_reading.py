@@ -9,7 +9,6 @@ from novu_async._channels import Channel
 from novu_async._options import AS_CLIENT, Options
 from novu_async._pipeline import Pipeline
 from novu_async._retry import BackoffStrategy, RetryConfig
-from novu_async._shielding import is_callers_own
 from novu_async._wire import Reply
 from novu_async.errors import (
     APIError,
@@ -94,12 +93,7 @@ class Reader:
             task = asyncio.get_running_loop().create_task(self._refresh(options))
             self._under_way[options] = task
             self._pipeline.keep(task)
-        try:
-            error = await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if not is_callers_own():
-                self._pipeline.check_usable()  # raises ClientClosedError
-            raise
+        error = await self._pipeline.wait_for(asyncio.shield(task))
         if error is not None:
             raise own_copy(error)
         return is_own
