@@ -88,8 +88,8 @@ class Reader:
         may lack what is newer.
         """
         task = self._under_way.get(options) if joins else None
-        is_own = task is None
-        if task is None:
+        is_own = task is None or task.done()
+        if task is None or is_own:
             task = asyncio.get_running_loop().create_task(self._refresh(options))
             self._under_way[options] = task
             self._pipeline.keep(task)
@@ -104,9 +104,6 @@ class Reader:
             await self._read_integrations(options)
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             return error
-        finally:
-            if self._under_way.get(options) is asyncio.current_task():
-                del self._under_way[options]
         return None
 
     async def _read_integrations(self, options: Options) -> None:

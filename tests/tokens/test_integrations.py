@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,12 +15,14 @@ from aiohttp.test_utils import TestServer
 from novu_async import (
     APIError,
     BackoffStrategy,
+    CallInfo,
     ClientClosedError,
     DeviceTokenLimitError,
     IntegrationNotFoundError,
     InvalidRequestError,
     Novu,
     NovuError,
+    Observer,
     RetryConfig,
     ServerError,
 )
@@ -224,6 +227,26 @@ async def test_a_list_that_is_shared_outlives_who_asked_for_it(
             first.cancel()
             assert (await second).device_tokens == ("b",)
         assert count_lists(local) == 1
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks")
+async def test_a_list_that_failed_before_it_was_asked_for_is_asked_for_again(
+    local: LocalNovu,
+) -> None:
+    """Eager tasks may end at once; the error of one is not the answer of all later ones."""
+
+    class Raising(Observer):
+        def call(self, call: CallInfo) -> AbstractContextManager[object]:
+            raise RuntimeError
+
+    observer = Raising()
+    async with Novu(local.api_key, server_url=local.url, observer=observer) as novu:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        reader = novu.subscribers._reader
+        with pytest.raises(RuntimeError):
+            await reader.refresh(joins=True)
+        observer.call = Observer().call  # type: ignore[method-assign]
+        assert await reader.refresh(joins=True)
 
 
 async def test_a_list_that_is_under_way_hides_no_newer_integration(local: LocalNovu) -> None:
