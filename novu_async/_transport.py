@@ -89,19 +89,14 @@ class _ApiRequest(aiohttp.ClientRequest):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Makes connections in tasks of their own, which end with it.
+    """Makes connections in tasks of their own, so that closing a client can end them.
 
     aiohttp has no public way to do so, and goes on connecting for a session that is closed.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, connecting: set[asyncio.Task[Any]], **options: Any) -> None:
         super().__init__(**options)
-        self._connecting: set[asyncio.Task[Any]] = set()
-
-    def close(self, **options: Any) -> Any:
-        for task in self._connecting:
-            task.cancel()
-        return super().close(**options)
+        self._connecting = connecting
 
     async def _create_connection(self, *args: Any) -> Any:
         task = asyncio.ensure_future(super()._create_connection(*args))
@@ -129,6 +124,7 @@ class Transport:
         self._session_headers: Any = None
         self._foreign: dict[str, Any] = {}
         self._reading: set[aiohttp.ClientResponse] = set()
+        self._connecting: set[asyncio.Task[Any]] = set()
         self.closed = False
 
     async def send(self, request: Request, timeout: float, retries: RetryConfig | None) -> Reply:
@@ -226,6 +222,8 @@ class Transport:
         self.closed = True
         for response in self._reading:  # closing its connection would not wake who reads it
             response.content.set_exception(aiohttp.ClientConnectionError("the client was closed"))
+        for task in self._connecting:
+            task.cancel()
         session, self._session = self._session, None
         if session is not None and session is not self._settings.session:
             await session.close()
@@ -257,6 +255,7 @@ class Transport:
         limits: dict[str, Any] = {"max_headers": _MOST_HEADERS} if counts else {}
         self._session = aiohttp.ClientSession(
             connector=_Connector(
+                self._connecting,
                 limit=settings.max_connections,
                 keepalive_timeout=_IDLE_SECONDS,
                 ssl=settings.ssl,
