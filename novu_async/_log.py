@@ -9,7 +9,6 @@ from typing import Any
 
 from novu_async._wire import Request
 from novu_async.errors import (
-    APIError,
     AuthenticationError,
     CallError,
     ErrorDto,
@@ -42,7 +41,7 @@ def log_attempt(
 
 def log_retry(request: Request, error: CallError, wait: float) -> None:
     if logger.isEnabledFor(logging.DEBUG):
-        extra = _extra(request, _status_of(error), novu_wait=wait)
+        extra = _extra(request, error.status_code, novu_wait=wait)
         logger.debug("%s; next attempt in %.2f s", error, wait, extra=extra)
 
 
@@ -57,12 +56,8 @@ def log_stop(request: Request, seconds: float, stopped_for: float) -> None:
 def log_end(request: Request, error: CallError, *, retried: bool) -> None:
     refused = isinstance(error, ErrorDto | ValidationErrorDto)
     gave_up = retried or not refused or isinstance(error, _NO_REFUSAL)
-    extra = _extra(request, _status_of(error), novu_attempts=error.attempts)
+    extra = _extra(request, error.status_code, novu_attempts=error.attempts)
     logger.log(logging.WARNING if gave_up else logging.INFO, "gave up: %s", error, extra=extra)
-
-
-def _status_of(error: CallError) -> int | None:
-    return error.status_code if isinstance(error, APIError) else None
 
 
 def _extra(request: Request, status: int | None, **more: float) -> dict[str, Any]:
@@ -72,6 +67,6 @@ def _extra(request: Request, status: int | None, **more: float) -> dict[str, Any
         "novu_operation": endpoint.name,
         "novu_method": endpoint.method,
         "novu_url_template": endpoint.path,
-        "novu_status_code": status,
+        "novu_status_code": status or None,  # 0 is that of an error without an answer
         **more,
     }

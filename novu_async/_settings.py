@@ -33,6 +33,7 @@ _RESERVED_HEADERS = frozenset(
     | {"transfer-encoding", "connection"}
 )
 
+_is_token = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+").fullmatch
 
 Key = str | Callable[[], str | None] | None
 """The API key as callers may give it: a text, or a function that returns it."""
@@ -211,7 +212,7 @@ def check_headers(
             f"{argument} must be a dict, not {type(headers).__name__}", argument
         )
     for name, value in (headers or {}).items():
-        if not isinstance(name, str) or not name or not _is_token(name):
+        if not isinstance(name, str) or not _is_token(name):
             raise InvalidRequestError(
                 "a header name has characters that HTTP does not allow", argument
             )
@@ -262,10 +263,6 @@ def is_plain_http(url: str) -> bool:
     host = parts.hostname or ""
     is_here = host == "localhost" or host.endswith(".localhost") or host == "::1"
     return parts.scheme == "http" and not (is_here or host.startswith("127."))
-
-
-def _is_token(name: str) -> bool:
-    return name.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
 
 
 def _find_key(api_key: Key, secret_key: Key, environ: Mapping[str, str]) -> str:
