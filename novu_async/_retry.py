@@ -70,11 +70,11 @@ def _strategy(_: object, attribute: "Attribute[str]", value: object) -> None:
 class BackoffStrategy:
     """How long to wait between attempts; all durations are milliseconds.
 
-    The n-th wait is random between zero and `initial_interval * exponent ** (n - 1)`, at most
-    `max_interval`. With `jitter_ms` it is that interval itself plus up to `jitter_ms`. A
-    Retry-After of the server wins over both. A write that the API may still be at work on, because
-    it was too slow (or its connection dropped), is not sent again for 5 seconds (1), where there is
-    so much time, lest the two make a channel each.
+    The n-th wait is random between zero and `initial_interval * exponent ** (n - 1)`. With
+    `jitter_ms` it is that interval itself plus up to `jitter_ms`. Both are at most `max_interval`,
+    and a Retry-After of the server wins over them. A write that the API may still be at work on,
+    because it was too slow (or its connection dropped), is not sent again for 5 seconds (1), where
+    there is so much time, lest the two make a channel each.
 
     A call gives up when the next wait would end more than `max_elapsed_time` after it was first
     sent. An attempt that is begun has its whole `timeout`, so a call takes at most both together.
@@ -197,7 +197,8 @@ def make_wait(error: BaseException | None, attempts: int, backoff: BackoffStrate
         interval = backoff.max_interval
     interval = min(interval, backoff.max_interval)
     if backoff.jitter_ms is not None:
-        return (interval + random.uniform(0, backoff.jitter_ms)) / 1000  # noqa: S311
+        interval += random.uniform(0, backoff.jitter_ms)  # noqa: S311
+        return min(interval, backoff.max_interval) / 1000
     return random.uniform(0, interval) / 1000  # noqa: S311, spreads clients, guards nothing
 
 
