@@ -406,6 +406,9 @@ def _describe(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         # what follows quotes the answer, which may echo the key
         return f"the answer is not HTTP ({_one_line(error.message.partition(':')[0])})"
+    if isinstance(error.__cause__, HttpProcessingError):
+        # the text of the error itself gives the answer a status of 400
+        return _one_line(error.__cause__.message.partition(":")[0])
     return _one_line(str(error)) or type(error).__name__
 
 
