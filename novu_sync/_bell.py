@@ -40,10 +40,11 @@ class Bell:
             self._loop.remove_reader(self._count)
         self._answer = _nobody  # no circle, so that the descriptor is closed soon
 
-    def __del__(self) -> None:
-        # not before: a thread that still rings would write to whatever has the number by then
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # not before: a thread that still rings would write to whatever has the number by then;
+        # and `os` may be gone at interpreter exit
         if self._count is not None:
-            os.close(self._count)
+            close(self._count)
 
 
 def _nobody() -> None:

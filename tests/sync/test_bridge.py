@@ -20,7 +20,8 @@ import pytest
 from stub_core import Calls, Client, Core, request_id
 
 from novu_async.errors import ClientClosedError, ConfigurationError, NovuError
-from novu_sync import _bridge
+from novu_sync import _bell, _bridge
+from novu_sync._bell import Bell
 from novu_sync._calls import Call
 
 
@@ -291,6 +292,21 @@ def test_a_loop_that_could_not_start_is_started_by_the_next_call(
         with pytest.raises(ConfigurationError, match="Too many open files"):
             client.calls.echo("a")
     assert client.calls.echo("b") == "b"
+
+
+@pytest.mark.skipif(not hasattr(os, "eventfd"), reason="there is no eventfd(2)")
+def test_a_bell_that_outlives_its_modules_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does at interpreter exit, where something holds on to a client that nobody closed."""
+    loop = asyncio.new_event_loop()
+    bell = Bell(loop, print)
+    count = bell._count
+    assert count is not None
+    bell.close()
+    loop.close()
+    monkeypatch.setattr(_bell, "os", None)
+    del bell
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(count)
 
 
 def mock_failure(error: Exception) -> Callable[..., object]:
