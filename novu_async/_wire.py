@@ -168,11 +168,15 @@ def _redact_body(
     return clean, _json.parse_object(clean) or {}
 
 
-def _redact_headers(headers: Mapping[str, str], secrets: list[str]) -> Mapping[str, str]:
-    together = "\n".join(headers.values())
+def _redact_headers(headers: Mapping[str, str], secrets: list[str]) -> dict[str, str]:
+    joined: dict[str, str] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+    together = "\n".join(joined.values())
     if redact(together, secrets) == together:  # nearly always, and dear to look for in each
-        return headers
-    return {name: redact(value, secrets) for name, value in headers.items()}
+        return joined
+    return {name: redact(value, secrets) for name, value in joined.items()}
 
 
 def _anothers_replay(request: Request, reply: Reply) -> APIError | None:

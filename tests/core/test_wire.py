@@ -231,6 +231,15 @@ def test_the_fields_of_an_error_are_those_of_its_body() -> None:
     assert str(error).endswith("status 500, errorId e-1]")
 
 
+def test_every_value_of_a_header_is_in_an_error() -> None:
+    """Those of one name are joined as HTTP joins them."""
+    answer = reply(404, json.dumps(era_2026(404, "x")).encode(), Vary="Accept-Encoding")
+    answer.headers.add("vary", "Origin")  # type: ignore[attr-defined]
+    error = read_error(request(), answer, NOW)
+    assert error is not None
+    assert error.headers["Vary"] == "Accept-Encoding, Origin"
+
+
 def test_the_fields_behind_a_byte_order_mark_are_read() -> None:
     """A proxy that adds a byte order mark hides nothing of the error."""
     body = era_2026(500, "Internal", errorId="e-1")
