@@ -164,7 +164,7 @@ class ChannelAccess:
     async def create_subscriber(self, tokens: list[str]) -> None:
         """Create the subscriber with these tokens (POST); one that exists already gets them added.
 
-        The answer does not show the channel, so whether it was stored is for the caller to see.
+        Servers before 2025 do not show the channel: whether it was stored is for the caller to see.
         """
         channel = self._document(tokens, self.target.integration_identifier)
         document = {"subscriberId": self.target.subscriber_id, "channels": [channel]}

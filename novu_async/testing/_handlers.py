@@ -151,14 +151,16 @@ async def _create_subscriber(call: Call) -> Any:
     profile = call.pick_profile()
     channels = call.body.get("channels") or []
     if known is not None:
-        return {"data": await _update_known(call, subscriber_id, known, profile, channels)}
-    if call.era == "2024" and call.store.is_deleted(subscriber_id):
+        written = await _update_known(call, subscriber_id, known, profile, channels)
+    elif call.era == "2024" and call.store.is_deleted(subscriber_id):
         # The unique index counts it, the search afterwards does not find it.
         return {"data": None}
-    created = call.store.create(subscriber_id, profile)
-    call.store.cache.pop(subscriber_id, None)
-    await _write_channels(call, subscriber_id, channels, None)
-    return {"data": created}
+    else:
+        written = call.store.create(subscriber_id, profile)
+        call.store.cache.pop(subscriber_id, None)
+        await _write_channels(call, subscriber_id, channels, None)
+    # Since 2025 it is read again for the answer.
+    return {"data": written if call.era == "2024" else call.store.documents.get(subscriber_id)}
 
 
 def _trim_id(call: Call) -> str:
