@@ -23,6 +23,7 @@ from novu_async.errors import (
     APIError,
     AuthenticationError,
     CallError,
+    ConfigurationError,
     ConflictError,
     DeviceTokenLimitError,
     ErrorDto,
@@ -47,7 +48,11 @@ _MAX_KEPT_BODY = 10_000
 _MAX_ERROR_BODY = 2 * MAX_BODY_BYTES
 """An error of the API echoes a request at most; what is longer was written by something else."""
 
+_DECODES = "a proxy before the API decodes paths, which it must pass on as they are"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+_can_go_astray = re.compile("/subscribers/[^/]*%(2F|5C|3F|23|25)").search
+"""A path that is another one where a proxy decodes it: `/`, `\\`, `?`, `#` or `%` in the id."""
 
 _is_number = re.compile(r"[0-9]+(\.[0-9]*)?").fullmatch
 
@@ -112,8 +117,12 @@ def read_error(request: Request, reply: Reply, now: float) -> CallError | None:
     Of a write every 2xx is one, unless its body is clearly not the API's: the page of a proxy means
     that nobody knows what became of the write. A read succeeds where what was asked for is there.
     `now` is the wall clock's time, for a Retry-After that is a date in an answer that has none.
+
+    Raises ConfigurationError where the answer shows that a proxy has led the request astray.
     """
     if _may_be_answer(request, reply):
+        if "%" in request.url and _can_go_astray(request.url):
+            _check_route(request, reply)
         if request.endpoint.answer is None:
             return _anothers_replay(request, reply)
         reply.document = _json.document_of(reply.body)
@@ -131,7 +140,7 @@ def _make_error(request: Request, reply: Reply, now: float) -> APIError:
     text, clean = _redact_body(reply.body, data, secrets)
     message = _as_one_line(_message(status, data, reply))
     error = cls(
-        redact_start(message, secrets, _MAX_MESSAGE) + _hint(cls, request),
+        redact_start(message, secrets, _MAX_MESSAGE) + _hint(cls, request, message),
         status_code=status,
         headers=_redact_headers(reply.headers, secrets),
         body=text[:_MAX_KEPT_BODY],
@@ -184,9 +193,7 @@ def _anothers_replay(request: Request, reply: Reply) -> APIError | None:
     flag = reply.headers.get("idempotency-replay")
     if flag is None or not is_flag_set(flag) or not _has_key(request):
         return None
-    data = _json.document_of(reply.body)
-    found = data.get("subscriberId") if isinstance(data, dict) else None
-    if not isinstance(found, str) or f"/subscribers/{_encode(found)}/" in request.url:
+    if _find_stranger(request, reply) is None:
         return None
     error = IdempotencyKeyReusedError(
         "the idempotency key was used for another subscriber: nothing was written",
@@ -196,6 +203,25 @@ def _anothers_replay(request: Request, reply: Reply) -> APIError | None:
     )
     error.replayed = True
     return error
+
+
+def _check_route(request: Request, reply: Reply) -> None:
+    """Raise where the id came to the API as that of another subscriber."""
+    stranger = _find_stranger(request, reply)
+    if stranger is not None and "idempotency-replay" not in reply.headers:
+        where, writes = f"{request.info.method} {request.info.path}", request.endpoint.writes
+        raise ConfigurationError(
+            f"{where} was answered about another subscriber, {stranger[:100]!r}: {_DECODES}"
+            + ("; what was sent may be stored there" if writes else "")
+        )
+
+
+def _find_stranger(request: Request, reply: Reply) -> str | None:
+    """Return the id of the subscriber that was answered about, where it was not asked for."""
+    data = _json.document_of(reply.body)
+    found = data.get("subscriberId") if isinstance(data, dict) else None
+    is_other = isinstance(found, str) and f"/subscribers/{_encode(found)}/" not in f"{request.url}/"
+    return found if is_other else None
 
 
 def _may_be_answer(request: Request, reply: Reply) -> bool:
@@ -331,8 +357,10 @@ def _validation_messages(data: Mapping[str, Any]) -> str:
     return "; ".join(text for texts in lists for text in texts)
 
 
-def _hint(cls: type[APIError], request: Request) -> str:
+def _hint(cls: type[APIError], request: Request, message: str) -> str:
     """Return what the API's message leaves out."""
+    if message.startswith("Cannot ") and _can_go_astray(request.url):
+        return f" ({_DECODES})"
     if cls is AuthenticationError:
         scheme, server, *_ = urlsplit(request.url)
         return f" (by {scheme}://{server}: is the key of this server and region?)"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from novu_async import (
     APIError,
     AuthenticationError,
+    ConfigurationError,
     ConflictError,
     DeviceTokenLimitError,
     ErrorDto,
@@ -347,6 +348,31 @@ def test_a_stored_answer_about_another_subscriber_is_an_error(other: str, flag: 
     assert isinstance(read_error(request(key="k"), bare, NOW), IdempotencyKeyReusedError)
     own = reply(200, body.replace(f'"{other}"'.encode(), b'"u1"'), Idempotency_Replay=flag)
     assert read_error(request(key="k"), own, NOW) is None
+
+
+@pytest.mark.parametrize("other", ["b", "a/b", "a%2Fb"])
+@pytest.mark.parametrize("asked", ["a/../b", "b/", "b?x", "b#x", "a%252Fb", "x\\b"])
+@pytest.mark.parametrize("endpoint", [APPEND, UPDATE, GET_SUBSCRIBER])
+def test_a_proxy_that_leads_to_another_subscriber_is_told(
+    endpoint: Any, asked: str, other: str
+) -> None:
+    """It decodes and cleans the path: what was to be stored is stored there, or read from there."""
+    sent = request(endpoint=endpoint, url=build_url("http://h", endpoint, subscriber_id=asked))
+    body = json.dumps({"data": {"subscriberId": other, "channels": []}}).encode()
+    with pytest.raises(ConfigurationError, match=r"another subscriber.*a proxy") as caught:
+        read_error(sent, reply(200, body), NOW)
+    assert repr(other) in str(caught.value)
+    assert ("may be stored there" in str(caught.value)) is endpoint.writes
+    own = body.replace(json.dumps(other).encode(), json.dumps(asked).encode())
+    assert read_error(sent, reply(200, own), NOW) is None
+
+
+def test_a_proxy_that_leads_nowhere_is_guessed() -> None:
+    """The API knows no route for the path that it makes of the id."""
+    url = build_url("http://h", APPEND, subscriber_id="a/b")
+    body = era_2026(404, "Cannot PATCH /v1/subscribers/a/b/credentials")
+    assert "a proxy before the API decodes paths" in str(error_of(404, body, sent=request(url=url)))
+    assert "proxy" not in str(error_of(404, body))
 
 
 @pytest.mark.parametrize(
