@@ -16,6 +16,11 @@ _KEY_VARIABLES = ("NOVU_API_KEY", "NOVU_SECRET_KEY")
 _MAX_KEY_BYTES = 4096
 _PAUSES = (0.5, 1.0, None)
 _CONNECT_SECONDS = 10.0
+_NEXT_ADDRESS_SECONDS = 0.25
+"""After so long the next address of a name is tried as well."""
+
+_CHECK_SERVER = "check --server-url (or NOVU_SERVER_URL), and the network"
+_CHECK_PROXY = "check the proxy of the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY)"
 
 
 class Connection(NamedTuple):
@@ -37,7 +42,9 @@ class Connection(NamedTuple):
         async with self._make_client(**more) as novu:
             settings = novu._pipeline.settings
             if settings.proxy is None:
-                await _check_reachable(settings.server_url)
+                await _check_reachable(urlsplit(settings.server_url), _CHECK_SERVER)
+            else:
+                await _check_reachable(urlsplit(settings.proxy), _CHECK_PROXY)
             yield novu
 
     def _make_client(self, **more: Any) -> "Novu":
@@ -77,40 +84,73 @@ def _is_loopback(url: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-async def _check_reachable(server_url: str) -> None:
+async def _check_reachable(url: SplitResult, advice: str) -> None:
     import asyncio
+    import ssl
 
     from novu_async.errors import APIConnectionError
 
+    where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
     for pause in _PAUSES:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                await _connect(urlsplit(server_url))
+                await _connect(url)
         except OSError as error:
-            if pause is None or isinstance(error, TimeoutError):
-                raise APIConnectionError(
-                    f"cannot connect to {server_url}: {_explain(error)}; check --server-url (or "
-                    "NOVU_SERVER_URL), and the network"
-                ) from error
+            if pause is None or isinstance(error, TimeoutError | ssl.SSLError):
+                why = f"cannot connect to {where}: {_explain(error)}; {advice}"
+                if isinstance(error, ssl.SSLError):
+                    why += "; SSL_CERT_FILE may name further authorities"
+                raise APIConnectionError(why) from error
             await asyncio.sleep(pause)
         else:
             return
 
 
 async def _connect(url: SplitResult) -> None:
+    """Connect to an address of the host, as aiohttp does: those that are dead hold up no other."""
+    import asyncio
+    from socket import SOCK_STREAM
+
+    port = url.port or (443 if url.scheme == "https" else 80)
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(url.hostname, port, type=SOCK_STREAM)
+    addresses = dict.fromkeys(str(where[0]) for *_, where in found)
+    tries = [
+        loop.create_task(_connect_to(address, port, url, number * _NEXT_ADDRESS_SECONDS))
+        for number, address in enumerate(addresses)
+    ]
+    failures: list[OSError] = []
+    try:
+        for tried in asyncio.as_completed(tries):
+            try:
+                return await tried
+            except OSError as error:
+                failures.append(error)
+    finally:
+        for task in tries:
+            task.cancel()
+        await asyncio.gather(*tries, return_exceptions=True)
+    raise failures[0]
+
+
+async def _connect_to(address: str, port: int, url: SplitResult, delay: float) -> None:
     import asyncio
     import ssl
 
-    is_tls = url.scheme == "https"
-    port = url.port or (443 if is_tls else 80)
-    context = ssl.create_default_context() if is_tls else None
-    _, writer = await asyncio.open_connection(url.hostname, port, ssl=context)
+    await asyncio.sleep(delay)
+    tls: dict[str, Any] = {}
+    if url.scheme == "https":
+        tls = {"ssl": ssl.create_default_context(), "server_hostname": url.hostname}
+    _, writer = await asyncio.open_connection(address, port, **tls)
     writer.transport.abort()
 
 
 def _explain(error: OSError) -> str:
+    import ssl
+
     if isinstance(error, TimeoutError):
         return f"no answer within {_CONNECT_SECONDS:.0f} s"
-    if error.errno is not None and error.errno > 0:
+    has_numbers_of_its_own = isinstance(error, ssl.SSLError)
+    if error.errno is not None and error.errno > 0 and not has_numbers_of_its_own:
         return os.strerror(error.errno)
     return error.strerror or str(error)

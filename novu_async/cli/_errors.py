@@ -17,6 +17,8 @@ _WORDS = {
     r"with a job file it could be gone on with": "run it with --job to be able to go on",
     r"on_missing_subscriber": "--on-missing",
     r"another failures file": "another --failures",
+    r"may be given by ssl\b": "may be given by SSL_CERT_FILE",
+    r"\bcheck proxy\b": "check the proxy of the environment",
     r"choose another job file": "delete it, or choose another with --job",
 }
 """What messages call by its name in Python, and what it is called here."""

@@ -1,9 +1,16 @@
 """Bad input: one line that says what to do, status 2, and no traceback."""
 
+import asyncio
+import socket
+import threading
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from cli_program import Run, list_names
+
+from novu_async.cli import _connection
 
 GOOD = b"subscriber_id,provider_id,token\nu1,fcm,t1\n"
 
@@ -132,6 +139,55 @@ def test_no_server(run: Run, tmp_path: Path, command: list[str]) -> None:
     assert "cannot connect to http://127.0.0.1:9: Connection refused; check" in done.err
     assert done.err.count("\n") == 1
     assert list_names(tmp_path) == {"a.csv"}
+
+
+def test_no_tls(run: Run) -> None:
+    """What TLS says is told as it is, at once, and where an authority may be named."""
+
+    def answer(listening: socket.socket) -> None:
+        with listening.accept()[0] as connection:
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        threading.Thread(target=answer, args=(plain,)).start()
+        done = run("show", "u1", "--server-url", f"https://127.0.0.1:{plain.getsockname()[1]}")
+    assert done.status == 2
+    assert "wrong version number" in done.err
+    assert "SSL_CERT_FILE" in done.err
+
+
+def test_no_proxy_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that is not there is told within seconds, as that, and without its password."""
+    monkeypatch.setattr(_connection, "_PAUSES", (None,))
+    proxy = {"http_proxy": "http://me:pass-word@127.0.0.1:9", "no_proxy": ""}
+    done = run("show", "u1", "--server-url", "http://novu.invalid", **proxy)
+    assert done.status == 2
+    assert "cannot connect to http://127.0.0.1:9: Connection refused; check the proxy" in done.err
+    assert "pass-word" not in done.err
+
+
+def test_one_address_of_several_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others of its name are tried too."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as alive,
+        socket.socket() as dead,
+        socket.socket() as waiting,
+    ):
+        port = alive.getsockname()[1]
+        try:
+            dead.bind(("127.0.0.2", port))
+        except OSError:
+            pytest.skip("this system has one address of its own only")
+        dead.listen(0)
+        waiting.connect(("127.0.0.2", port))  # the next one gets no answer
+
+        def look_up(*_: Any, **__: Any) -> list[Any]:
+            where = (("127.0.0.2", port), ("127.0.0.1", port))
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in where]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        url = urlsplit(f"http://novu.localhost:{port}")
+        asyncio.run(asyncio.wait_for(_connection._check_reachable(url, ""), 5))
 
 
 def test_refused_by_the_api(run: Run) -> None:
