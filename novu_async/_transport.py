@@ -2,7 +2,7 @@
 
 aiohttp                                       here
 ClientConnectorError, ConnectionTimeoutError  APIConnectionError / APITimeoutError, not applied
-ClientSSLError                                APIConnectionError, not applied, not retried
+ClientSSLError, a certificate they want       APIConnectionError, not applied, not retried
 ClientHttpProxyError                          ConfigurationError (4xx) / APIConnectionError
 ServerTimeoutError, TimeoutError              APITimeoutError, may have been applied
 ServerDisconnectedError, reset, cut-off body  APIConnectionError, may have been applied
@@ -16,6 +16,7 @@ InvalidURL and its like                       InvalidRequestError
 import asyncio
 import inspect
 import math
+import ssl
 import sys
 import time
 import warnings
@@ -65,6 +66,8 @@ _MOST_HEADERS = 1_000
 _JSON = "application/json"
 _CLOSED_SESSION = "the aiohttp session that was passed in is closed"
 
+_RESETS = (aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
+_DROPS = (aiohttp.ServerDisconnectedError, *_RESETS)
 _FAILURES = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError)
 
 
@@ -155,8 +158,8 @@ class Transport:
         if isinstance(translated, CallError):
             translated.attempts = attempts
         try:
-            # outside of `except`, so that no __context__ keeps what _without_headers drops
-            raise translated from _without_headers(failure)
+            # outside of `except`, so that no __context__ keeps what _cause_of drops
+            raise translated from _cause_of(failure)
         finally:
             del failure, translated  # their tracebacks refer to this frame
 
@@ -340,14 +343,9 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 def _is_dropped(error: Exception) -> bool:
     """Tell whether a connection that was open ended before the answer began."""
-    if isinstance(error, aiohttp.ClientConnectorError | TimeoutError) or _has_begun(error):
+    if isinstance(error, aiohttp.ClientConnectorError | TimeoutError):
         return False
-    return isinstance(
-        error,
-        aiohttp.ServerDisconnectedError
-        | aiohttp.ClientOSError
-        | aiohttp.ClientConnectionResetError,
-    )
+    return isinstance(error, _DROPS) and not (_has_begun(error) or _wants_certificate(error))
 
 
 def _has_begun(error: Exception) -> bool:
@@ -364,29 +362,15 @@ def _translate(error: Exception, request: Request, timeout: float) -> NovuError:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         said = f"the proxy answered {error.status} and did not connect"
         if error.status < 500:
-            return ConfigurationError(f"{said}: check proxy, with its user and password")
+            return ConfigurationError(f"{said}: check proxy, its user, password and rules")
         return APIConnectionError(said, request=request.info)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return APITimeoutError(f"no connection within {_show(timeout)} s", request=request.info)
     if isinstance(error, TimeoutError):
-        return APITimeoutError(
-            f"no complete answer within {_show(timeout)} s",
-            request=request.info,
-            may_have_applied=writes,
-        )
-    if isinstance(error, aiohttp.ClientSSLError):
-        return APIConnectionError(
-            "cannot set up TLS, check server_url and the server's certificate, whose authority "
-            f"may be given by ssl: {_one_line(str(error.__cause__))}",
-            request=request.info,
-        )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        # a port that is open and speaks plain HTTP may reset the connection
-        is_reset = isinstance(error.os_error, ConnectionResetError)
-        what = "set up TLS" if is_reset and request.url.startswith("https:") else "connect"
-        return APIConnectionError(
-            f"cannot {what}, check server_url and the network: {error}", request=request.info
-        )
+        said = f"no complete answer within {_show(timeout)} s"
+        return APITimeoutError(said, request=request.info, may_have_applied=writes)
+    if isinstance(error, aiohttp.ClientConnectorError) or _wants_certificate(error):
+        return APIConnectionError(_describe_unconnected(error, request.url), request=request.info)
     if isinstance(error, _SpoiltError):
         return APIConnectionError(f"not sent: {error}", request=request.info)
     if isinstance(error, _TooLargeError):
@@ -398,6 +382,22 @@ def _translate(error: Exception, request: Request, timeout: float) -> NovuError:
 
 def _show(seconds: float) -> str:
     return f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}"
+
+
+def _describe_unconnected(error: Any, url: str) -> str:
+    why = _one_line(str(error.__cause__))
+    if _wants_certificate(error):
+        return f"cannot set up TLS, check the client's certificate, which ssl may hold: {why}"
+    is_server = (error.host, error.port) == (URL(url).raw_host, URL(url).port)
+    check = "server_url" if is_server else "proxy"
+    if isinstance(error, aiohttp.ClientSSLError):
+        check += " and the server's certificate, whose authority may be given by ssl"
+        return f"cannot set up TLS, check {check}: {why}"
+    # a port that is open and speaks plain HTTP may reset the connection
+    is_reset = isinstance(error.os_error, ConnectionResetError) and url.startswith("https:")
+    return (
+        f"cannot {'set up TLS' if is_reset else 'connect'}, check {check} and the network: {error}"
+    )
 
 
 def _describe(error: Exception) -> str:
@@ -416,10 +416,18 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:200]
 
 
-def _without_headers(error: Exception) -> Exception | None:
-    # these carry the headers of the request or of the answer, and with them the key
-    quotes = isinstance(error, aiohttp.ClientResponseError) or _has_begun(error)
-    return None if quotes else error
+def _cause_of(error: Exception) -> BaseException | None:
+    """Return what may be shown: others hold headers, and so the key, or the proxy's password."""
+    if isinstance(error, aiohttp.ClientResponseError) or _has_begun(error):
+        return None
+    is_outer = isinstance(error, aiohttp.ClientConnectorError) or _wants_certificate(error)
+    return error.__cause__ if is_outer else error
+
+
+def _wants_certificate(error: Exception) -> bool:
+    """Tell whether a server refused us for our certificate, as TLS 1.3 does after the handshake."""
+    said = str(error.__cause__) if isinstance(error.__cause__, ssl.SSLError) else ""
+    return " alert " in said and ("certificate" in said or "unknown ca" in said)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

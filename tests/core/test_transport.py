@@ -1,6 +1,7 @@
 """One exchange over real connections, and everything that can go wrong with it."""
 
 import asyncio
+import contextlib
 import gc
 import gzip
 import re
@@ -147,22 +148,56 @@ async def test_a_server_that_ends_the_connection_before_tls() -> None:
     assert error.attempts == 2
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes the certificate")
-async def test_a_certificate_that_nobody_has_signed(tmp_path: Path) -> None:
-    """It is refused at once, and the error says why."""
-    made, loop = tmp_path / "made.pem", asyncio.get_running_loop()
+@pytest.fixture
+def own_certificate(tmp_path: Path) -> ssl.SSLContext:
+    """Give the context of a server whose certificate nobody has signed."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    made, certificate = tmp_path / "made.pem", tmp_path / "cert.pem"
     request = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=novu"]
-    subprocess.run(  # noqa: ASYNC221
-        [*request, "-keyout", made, "-out", tmp_path / "cert.pem"], check=True, capture_output=True
+    subprocess.run(
+        [*request, "-keyout", made, "-out", certificate], check=True, capture_output=True
     )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(tmp_path / "cert.pem", made)
+    context.load_cert_chain(certificate, made)
+    return context
+
+
+async def test_a_certificate_that_nobody_has_signed(own_certificate: ssl.SSLContext) -> None:
+    """It is refused at once, and the error says why."""
+    loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda *_: None)  # the server's side of the handshake
-    server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context)
+    server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=own_certificate)
     async with server, Novu(https_url(server), retries=DEFAULT_RETRIES) as novu:
         error = await fail(novu)
     assert re.search("cannot set up TLS.*self.signed certificate", str(error))
     assert error.attempts == 1
+
+
+async def test_a_server_that_wants_a_certificate_of_ours(own_certificate: ssl.SSLContext) -> None:
+    """TLS 1.3 says so after the handshake: it is told as that, at once, and nothing was applied."""
+    own_certificate.verify_mode = ssl.CERT_REQUIRED
+    own_certificate.minimum_version = ssl.TLSVersion.TLSv1_3
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = own_certificate.wrap_bio(incoming, outgoing, server_side=True)
+        for least in (1, 300):  # the second time with the request, which is longer
+            received = b""
+            while len(received) < least:
+                received += await reader.read(65_536)
+            incoming.write(received)
+            with contextlib.suppress(ssl.SSLError):
+                tls.do_handshake()
+            writer.write(outgoing.read())
+        writer.close()
+
+    trusting = ssl._create_unverified_context()  # noqa: S323, this one server
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server, Novu(https_url(server), retries=DEFAULT_RETRIES, ssl=trusting) as novu:
+        error = await fail(novu)
+    assert "check the client's certificate, which ssl may hold" in str(error)
+    assert (error.attempts, error.may_have_applied) == (1, False)
 
 
 async def test_a_name_that_does_not_resolve() -> None:
@@ -462,13 +497,21 @@ async def test_a_session_that_is_closed(session: aiohttp.ClientSession) -> None:
 
 async def test_a_proxy_sees_the_request_and_its_password_is_kept_quiet(refused_url: str) -> None:
     """Requests go through the proxy; its password is in no error of a proxy that fails."""
+    user = "//me:pass-that-no-text-may-hold@"
     async with serve() as proxy, Novu("http://novu.invalid", proxy=proxy.url) as novu:
         await append(novu)
         assert proxy.requests[0].line.startswith("PATCH http://novu.invalid/v1/subscribers/u1/")
-    with_password = refused_url.replace("//", "//me:pass-that-no-text-may-hold@")
-    async with Novu("http://novu.invalid", proxy=with_password) as novu:
+    async with Novu("http://novu.invalid", proxy=refused_url.replace("//", user)) as novu:
         error = await fail(novu)
         assert type(error) is APIConnectionError
+        assert "check proxy and the network" in str(error)
+        assert "pass-that-no-text-may-hold" not in all_texts(error)
+    async with (
+        serve([cut(b"HTTP/1.1 200 OK\r\n\r\n")]) as proxy,
+        Novu("https://novu.invalid", proxy=proxy.url.replace("//", user)) as novu,
+    ):
+        error = await fail(novu)
+        assert "cannot set up TLS, check server_url" in str(error)
         assert "pass-that-no-text-may-hold" not in all_texts(error)
 
 
