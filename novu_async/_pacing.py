@@ -23,7 +23,11 @@ from novu_async._clock import Clock
 from novu_async.errors import ClientClosedError
 
 _POLITE = 16
-"""Requests in flight as long as the state of the bucket is not known."""
+"""Requests in flight as long as the state of the bucket is not known.
+
+After a 429 that says nothing of a limit, too; half as many after the next that names no wait
+either, as those of proxies.
+"""
 
 _TARGET = 4.0
 _TARGET_SECONDS = 0.08
@@ -98,6 +102,7 @@ class Gate:
         self._jumped = 0.0  # when `_remaining` last did not fall
         self._heard = 0.0  # when the last answer came
         self._rejected = -inf
+        self._polite = _POLITE
         self._last = -inf  # when the last request was due
 
     @property
@@ -186,6 +191,10 @@ class Gate:
         elif rejected_for is None and succeeded:
             self._rate = 0.0
         if rejected_for is not None:
+            if "retry-after" not in headers and now >= self._stopped_until:
+                # not one that another of its burst has said already
+                is_first = now - self._rejected >= _CALM_SECONDS
+                self._polite = _POLITE if is_first else max(1, self._polite // 2)
             self._stop(now, rejected_for)
         self._open()
 
@@ -238,10 +247,10 @@ class Gate:
     def _room(self, now: float) -> int:
         """Return how many requests may be in flight: few while the bucket's state is not known."""
         if self._rate:
-            known = now - self._heard < _OUTDATED_SECONDS
+            known, polite = now - self._heard < _OUTDATED_SECONDS, _POLITE
         else:
-            known = self._answered and not self._stopped_until  # a 429 that says nothing of a limit
-        return self._most if known else min(self._most, _POLITE)
+            known, polite = self._answered and not self._stopped_until, self._polite
+        return self._most if known else min(self._most, polite)
 
     def _take(self, now: float) -> bool:
         if now < self._stopped_until:

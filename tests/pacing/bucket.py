@@ -54,6 +54,25 @@ class Bucket:
 
 
 @define
+class LeakyBucket(Bucket):
+    """That of nginx (`limit_req` with `burst=5 nodelay`), which announces nothing."""
+
+    excess: float = 0.0
+
+    def take(self) -> tuple[bool, dict[str, str]]:
+        """Answer one request; after a 429 that names no wait a client waits for a second."""
+        now = asyncio.get_running_loop().time()
+        self.excess = max(0.0, self.excess - (now - self.refilled) * self.per_second)
+        self.refilled = now
+        if self.excess > 5:
+            self.rejected += 1
+            return False, {}
+        self.excess += 1
+        self.accepted += 1
+        return True, {}
+
+
+@define
 class Client:
     """Keeps `in_flight` requests going through one gate; latency is random around `latency` s."""
 
@@ -79,7 +98,9 @@ class Client:
                 await asyncio.sleep(random_latency.expovariate(2 / self.latency))
                 accepted, headers = self.bucket.take()
                 await asyncio.sleep(random_latency.expovariate(2 / self.latency))
-                self.gate.observe(headers, None if accepted else float(headers["retry-after"]))
+                self.gate.observe(
+                    headers, None if accepted else float(headers.get("retry-after", 1))
+                )
                 self.sent -= not accepted
 
         await asyncio.gather(*(work() for _ in range(self.in_flight)))

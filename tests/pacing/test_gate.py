@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from novu_async._pacing import Gate, RateLimit
-from tests.pacing.bucket import Bucket, Client, make_client
+from tests.pacing.bucket import Bucket, Client, LeakyBucket, make_client
 from tests.pacing.virtual_time import VirtualClock, run
 
 HEADERS = {
@@ -150,6 +150,15 @@ def test_no_herd_follows_a_429_of_a_server_that_names_no_limit() -> None:
         await asyncio.gather(*waiting)
 
     run(main())
+
+
+@pytest.mark.parametrize("latency", [0.002, 0.05])
+def test_a_limit_that_is_not_announced_is_met_by_ever_fewer(latency: float) -> None:
+    """A proxy's own: not most requests are rejected, but one of each burst that it lets through."""
+    bucket = LeakyBucket(20)
+    run(all_of([make_client(bucket, latency=latency)], 60))
+    assert bucket.accepted >= 0.3 * 60 * 20
+    assert share_rejected(bucket) <= 0.3
 
 
 def test_the_first_requests_are_few_until_the_limit_is_known() -> None:
