@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from types import EllipsisType
 from typing import Any, ParamSpec, TypeGuard, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from attrs import field, frozen
@@ -107,7 +107,7 @@ def make_settings(
         timeout=_check_positive(timeout, "timeout"),
         max_connections=_check_count(max_connections, "max_connections"),
         max_reply_bytes=_check_count(max_reply_bytes, "max_reply_bytes"),
-        proxy=_check_proxy(proxy or (_find_proxy(url) if trust_env else None)),
+        proxy=_check_proxy(proxy) if proxy or not trust_env else _find_proxy(url),
         ssl=_check_ssl(ssl),
         session=_check_has(session, "session", "an aiohttp.ClientSession", "request", "closed"),
         headers=merge_headers(_make_headers(key), _of_client(check_headers, headers, "headers")),
@@ -289,27 +289,33 @@ def _find_key(api_key: Key, secret_key: Key, environ: Mapping[str, str]) -> str:
     return key
 
 
-def _check_proxy(proxy: str | None) -> str | None:
+def _check_proxy(proxy: str | None, name: str = "proxy") -> str | None:
     if proxy is None:
         return None
     try:
         parts = urlsplit(proxy)
         usable = parts.scheme in ("http", "https") and parts.hostname
         _ = parts.port
+        user = unquote(parts.username or "")
+        f"{user}{unquote(parts.password or '')}".encode("latin-1")  # as HTTP has it
     except (ValueError, TypeError, AttributeError):
         usable = False
-    if not usable or re.search(r"\s", proxy):
-        raise ConfigurationError("proxy must look like http://proxy.example:8080")
+    if not usable or ":" in user or re.search(r"\s", proxy):
+        raise ConfigurationError(f"{name} must look like http://user:password@proxy.example:8080")
     return proxy
 
 
 def _find_proxy(url: str) -> str | None:
     parts = urlsplit(url)
-    if parts.hostname is None or proxy_bypass(parts.hostname):
+    if parts.hostname is None or proxy_bypass(parts.hostname) or proxy_bypass(parts.netloc):
         return None
     proxies = getproxies()
-    found = proxies.get(parts.scheme) or proxies.get("all")
-    return found if not found or "://" in found else f"http://{found}"
+    kind = parts.scheme if proxies.get(parts.scheme) else "all"
+    found = proxies.get(kind)
+    if not found:
+        return None
+    url = found if "://" in found else f"http://{found}"
+    return _check_proxy(url, f"proxy, from {kind.upper()}_PROXY in the environment,")
 
 
 def is_positive(value: object) -> TypeGuard[float]:

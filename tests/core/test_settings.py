@@ -173,6 +173,12 @@ PROXIES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]
         ({"http_proxy": "p:1"}, {"trust_env": True}, "http://p:1"),
         ({"http_proxy": "http://p:1"}, {"trust_env": True, "proxy": "http://q:1"}, "http://q:1"),
         ({"http_proxy": "http://p:1", "no_proxy": "api.local"}, {"trust_env": True}, None),
+        ({"http_proxy": "http://p:1", "no_proxy": "api.local:3000"}, {"trust_env": True}, None),
+        (
+            {"http_proxy": "http://p:1", "no_proxy": "api.local:1"},
+            {"trust_env": True},
+            "http://p:1",
+        ),
         ({"http_proxy": "http://p:1", "no_proxy": "other"}, {"trust_env": True}, "http://p:1"),
         ({"http_proxy": "http://p:1", "no_proxy": "*"}, {"trust_env": True}, None),
         ({}, {"trust_env": True}, None),
@@ -187,6 +193,16 @@ def test_a_proxy_from_the_environment(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert settings(server_url="http://api.local:3000", **arguments).proxy == proxy
+
+
+def test_a_proxy_of_the_environment_that_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says where it comes from: no argument of the caller is wrong."""
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("http_proxy", "")
+    monkeypatch.setenv("all_proxy", "socks5://me:hidden-3@p:1")
+    with pytest.raises(ConfigurationError, match="from ALL_PROXY in the environment") as caught:
+        settings(server_url="http://api.local", trust_env=True)
+    assert "hidden" not in str(caught.value)
 
 
 def test_no_secret_is_shown() -> None:
@@ -270,6 +286,8 @@ def test_a_key_that_is_no_text_is_called_that(key: Any) -> None:
         {"proxy": "http://[bad"},
         {"proxy": "127.0.0.1:3128"},
         {"proxy": "socks5://p:1"},
+        {"proxy": "http://me:%E2%82%AC@p:1"},
+        {"proxy": "http://m%3Ae:x@p:1"},
         {"proxy": 5},
     ],
     ids=str,
