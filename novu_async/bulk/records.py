@@ -192,8 +192,8 @@ def make_row(
 def old_reason(values: Mapping[str, Any]) -> str:
     """The reason in a row of a failures file that has nothing else, as of an unreadable line."""
     reason = values.get("reason")
-    others = (value for name, value in values.items() if name not in ADDED_COLUMNS)
-    is_all = "retryable" in values and all(value in ("", None) for value in others)
+    others = (_given(values, name) for name in values if name not in ADDED_COLUMNS)
+    is_all = "retryable" in values and all(value is None for value in others)
     return reason if is_all and isinstance(reason, str) else ""
 
 
@@ -255,7 +255,8 @@ def _folded(column: object) -> str:
 
 def _given(fields: Mapping[str, Any], name: str) -> Any:
     value = fields.get(name)
-    return None if value == "" else value
+    # only a text is compared: of pandas' NA, or of an array, that gives no truth
+    return None if isinstance(value, str) and value == "" else value
 
 
 def _as_id(value: Any) -> Any:

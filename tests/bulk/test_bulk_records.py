@@ -42,6 +42,18 @@ class Keyed:
         return self._values[name]
 
 
+class Missing:
+    """A missing value of pandas: whatever it is compared with, the answer has no truth."""
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+    __hash__ = object.__hash__
+
+
 Named = namedtuple("Named", ["token", "subscriber_id", "provider_id"])
 
 
@@ -144,6 +156,9 @@ def test_other_columns_are_kept_beside() -> None:
         {},
         {"subscriber_id": {"deep": []}, "provider_id": "fcm", "token": "t"},
         {1: 2},
+        {"subscriber_id": "u", "provider_id": "fcm", "token": "t", "webhook_url": Missing()},
+        {"subscriber_id": "u", "provider_id": "fcm", "integration_identifier": Missing()},
+        {"subscriber_id": Missing(), "provider_id": "fcm", "reason": "x", "retryable": Missing()},
     ],
 )
 def test_a_row_that_is_no_use_is_invalid(item: Any) -> None:
