@@ -4,6 +4,7 @@ What is wrong with the whole source (missing, empty, no header, not UTF-8) is an
 before any row is given; what is wrong with one line is one `Invalid` and nothing else is lost.
 """
 
+import inspect
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator, Mapping
@@ -11,6 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from novu_async._secrets import name_type
 from novu_async._shielding import is_callers_own
 from novu_async.bulk import _duckdb
 from novu_async.bulk.delimited import read_delimited, read_header
@@ -110,6 +112,12 @@ class FileSource(Source):
         name: str | None = None,
     ) -> None:
         name = _name_of(origin) if name is None else name
+        if inspect.iscoroutinefunction(getattr(origin, "read", None)):
+            raise InvalidRequestError(
+                f"{name} must be awaited to be read: give its path, the plain file below it (as "
+                "UploadFile.file), or what was read in an io.BytesIO",
+                "records",
+            )
         super().__init__(name, columns, only_retryable=only_retryable)
         self._origin = origin
         self._format = file_format
@@ -387,13 +395,28 @@ def read_rows(
     It is iterated in the event loop's thread: what takes long to give its next row should be an
     async iterable.
     """
-    if not isinstance(items, Iterable | AsyncIterable) and not hasattr(items, "fetchmany"):
-        raise InvalidRequestError(
-            "records must be a path, a file, an iterable or an async iterable, "
-            f"not {type(items).__name__}",
-            "records",
-        )
+    _check_are_rows(items)
     return IterableSource(items, _columns(columns, constants))
+
+
+def _check_are_rows(items: object) -> None:
+    """Refuse what can be iterated, if at all, but gives no rows."""
+    hint = ""
+    if isinstance(items, str | bytes | bytearray | memoryview):
+        hint = ": wrap the content of a file in io.StringIO or io.BytesIO"
+    elif isinstance(items, Mapping):
+        hint = ": put one row into a list"
+    elif hasattr(items, "fetchmany"):
+        return
+    elif hasattr(items, "__arrow_c_stream__") and hasattr(items, "columns"):
+        hint = ": give its rows, as to_dict('records'), to_dicts() or to_pylist() does"
+    elif isinstance(items, Iterable | AsyncIterable):
+        return
+    raise InvalidRequestError(
+        "records must be a path, a file, an iterable or an async iterable of rows, "
+        f"not {name_type(items)}{hint}",
+        "records",
+    )
 
 
 def _columns(columns: Mapping[str, str] | None, constants: Mapping[str, Any] | None) -> Columns:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 
 import novu_sync.bulk
@@ -22,6 +23,7 @@ from novu_async.bulk import (
     read_rows,
     read_select,
 )
+from novu_async.bulk.readers import as_source
 from novu_async.errors import ConfigurationError, InvalidRequestError
 from novu_async.testing import LocalNovu
 
@@ -332,3 +334,34 @@ async def test_one_object_for_all_rows(bulk: Bulk, local: LocalNovu, make: Any) 
     outcomes = [outcome async for outcome in bulk.stream(make())]
     assert [outcome.status for outcome in outcomes] == ["done"] * 4
     assert {key: local.device_tokens(*key) for key in WANTED} == WANTED
+
+
+class Table(list[str]):
+    """A DataFrame, which gives the names of its columns."""
+
+    columns = NAMES
+
+    def __arrow_c_stream__(self) -> None:
+        """Tell that it is one."""
+
+
+@pytest.mark.parametrize(
+    ("records", "way_out"),
+    [
+        (CSV, r"io\.BytesIO"),
+        (dict(zip(NAMES, ROWS[0], strict=True)), "into a list"),
+        (Table(NAMES), "to_dict"),
+    ],
+)
+@pytest.mark.parametrize("read", [as_source, read_rows])
+def test_what_gives_no_rows_is_refused(read: Any, records: Any, way_out: str) -> None:
+    """Each byte, name or column of it would be one invalid row."""
+    with pytest.raises(InvalidRequestError, match=way_out):
+        read(records)
+
+
+async def test_a_file_that_must_be_awaited_is_refused(bulk: Bulk, write: Write) -> None:
+    """The uploads of web frameworks, and files of aiofiles and anyio, are read elsewhere."""
+    async with await anyio.open_file(write(CSV)) as file:
+        with pytest.raises(InvalidRequestError, match="awaited"):
+            await bulk.register(file)  # type: ignore[arg-type]
