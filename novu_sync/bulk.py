@@ -28,12 +28,13 @@ from novu_sync._calls import Feed
 def read_here(records: Any, at_once: int) -> tuple[Any, Feed[Any] | None]:
     """Have an iterable or a cursor read in the caller's thread, to which it may belong."""
     source = None if records is None else as_source(records)
-    if not isinstance(source, IterableSource) or source.is_async:
+    if not isinstance(source, IterableSource):
         return source, None
     cursor: Any = source.items
-    if isinstance(cursor, Collection):
+    is_iterable = isinstance(cursor, Iterable)  # Django's querysets are both, for either world
+    if isinstance(cursor, Collection) or (source.is_async and not is_iterable):
         return source, None
-    rows = cursor if isinstance(cursor, Iterable) else fetch_all(cursor, at_once)
+    rows = cursor if is_iterable else fetch_all(cursor, at_once)
     source = copy(source)
     feed = source.items = Feed(map(source.keep, rows), at_once)
     return source, feed

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, NoReturn
 from unittest import mock
 
 import aiohttp
@@ -286,6 +286,22 @@ class TestBulk:
         database.close()
         assert report.done == 2_500
         assert stored(server) == 2_500
+
+    def test_records_that_can_be_awaited_too_are_read_in_this_thread(
+        self, server: LocalNovu, client: Novu
+    ) -> None:
+        """So does a queryset of Django see the transaction that this thread has open."""
+
+        class Both:
+            def __iter__(self) -> Iterator[DeviceToken]:
+                assert threading.current_thread() is threading.main_thread()
+                return iter(records(3))
+
+            def __aiter__(self) -> NoReturn:
+                raise AssertionError
+
+        assert client.bulk.register(Both()).done == 3
+        assert len(list(client.bulk.stream(Both()))) == 3
 
     @pytest.mark.parametrize("kind", [list, dict, OrderedDict, UserDict])
     def test_one_object_for_all_rows(self, server: LocalNovu, client: Novu, kind: Any) -> None:
