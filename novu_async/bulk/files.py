@@ -1,7 +1,9 @@
 """Opening: a path, standard input or an open file as a stream of bytes whose format is known."""
 
+import codecs
 import gzip
 import io
+import locale
 import os
 import sys
 import zlib
@@ -54,6 +56,10 @@ def readable(name: str) -> Iterator[None]:
         raise InvalidRequestError(
             f"{name} is gzip that is cut off or damaged: make it again", "records"
         ) from error
+    except UnicodeError:  # which has the bytes
+        raise InvalidRequestError(
+            f"{name} cannot be read as the encoding that it was opened with", "records"
+        ) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise InvalidRequestError(f"{name} cannot be read: {reason}", "records") from error
@@ -96,7 +102,7 @@ class _Bytes:
 
 def _reader_of(origin: Any) -> Callable[[int], bytes]:
     given: Any = sys.stdin if origin == "-" else origin
-    file: Any = getattr(given, "buffer", given)
+    file: Any = given if _is_text_only(origin) else getattr(given, "buffer", given)
     if isinstance(file, io.TextIOBase):
         return lambda size: file.read(size).encode(errors="surrogatepass")
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
@@ -107,6 +113,25 @@ def _reader_of(origin: Any) -> Callable[[int], bytes]:
         return read(size)
 
     return read_bytes
+
+
+def _is_text_only(file: object) -> bool:
+    """Tell whether the bytes below an open text file cannot stand for it.
+
+    They cannot where it was opened with an encoding of its own, and where it is being iterated;
+    otherwise what it has read ahead is given back to them.
+    """
+    if not isinstance(file, io.TextIOWrapper):
+        return False
+    defaults = {codecs.lookup(one).name for one in ("utf-8", "ascii", locale.getencoding())}
+    if codecs.lookup(file.encoding).name not in defaults:  # those are used without a thought
+        return True
+    try:
+        if file.seekable():
+            file.seek(file.tell())
+    except OSError:
+        return True
+    return False
 
 
 def _inspect(stream: _Bytes, name: str) -> Stream:

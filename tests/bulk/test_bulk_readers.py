@@ -332,6 +332,28 @@ def test_open_text_files_are_read() -> None:
     assert rows_of(read_csv(io.StringIO(HEADER + "u,fcm,t\n"))) == [Row(2, "u", "fcm", "", "t")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8-sig"])
+def test_a_file_opened_as_text_is_read_as_that_text(write: Write, encoding: str) -> None:
+    """What it was opened with counts, and not only UTF-8."""
+    path = write((HEADER + "ü,fcm,t\n").encode(encoding))
+    with path.open(encoding=encoding) as file:
+        assert rows_of(read_file(file)) == [Row(2, "ü", "fcm", "", "t")]
+    with path.open(encoding="utf-32") as file, pytest.raises(InvalidRequestError, match="opened"):
+        rows_of(read_file(file))
+
+
+@pytest.mark.parametrize("mode", ["r", "rb"])
+@pytest.mark.parametrize("read_line", [lambda file: file.readline(), next])
+def test_a_file_is_read_from_where_it_is(
+    write: Write, mode: str, read_line: Callable[[Any], Any]
+) -> None:
+    """What a text file has read ahead is not passed over."""
+    row = '{"subscriber_id": "u", "provider_id": "fcm", "token": "é"}\n'
+    with write('{"about": "these rows"}\n' + row * 3).open(mode) as file:
+        read_line(file)
+        assert tokens_of(rows_of(read_file(file))) == ["é"] * 3
+
+
 def test_columns_are_mapped_and_fields_made_constant(write: Write) -> None:
     """An export with its own names is read as it is."""
     path = write("external_user_id,platform_token,created\nu,t,2024\n")
