@@ -4,6 +4,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from numbers import Integral
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
@@ -260,11 +261,13 @@ def _given(fields: Mapping[str, Any], name: str) -> Any:
 
 
 def _as_id(value: Any) -> Any:
-    """Take the numbers and UUIDs that databases have as ids."""
+    """Take the numbers and UUIDs that databases, and numpy, have as ids."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _MAX_ID_DIGITS:
         value = int(value) if value == int(value) else value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if value.bit_length() < _MAX_ID_BITS else value
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value)) if int(value).bit_length() < _MAX_ID_BITS else value
     return str(value) if isinstance(value, UUID) else value
 
 

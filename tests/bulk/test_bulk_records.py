@@ -3,6 +3,7 @@
 from collections import namedtuple
 from datetime import UTC, datetime
 from decimal import Decimal
+from numbers import Integral
 from typing import Any
 from uuid import UUID
 
@@ -54,6 +55,14 @@ class Missing:
     __hash__ = object.__hash__
 
 
+@Integral.register
+class Int64:
+    """A whole number of numpy, which is none of Python's."""
+
+    def __int__(self) -> int:
+        return 7
+
+
 Named = namedtuple("Named", ["token", "subscriber_id", "provider_id"])
 
 
@@ -82,7 +91,8 @@ def test_a_tuple_may_name_the_integration() -> None:
 def test_ids_of_databases_are_taken() -> None:
     """Whole numbers and UUIDs are ids as their text."""
     uuid = UUID("12345678-1234-5678-1234-567812345678")
-    assert read((7, "fcm", "t")) == Row(1, "7", "fcm", "", "t")
+    for number in (7, Int64()):
+        assert read((number, "fcm", "t")) == Row(1, "7", "fcm", "", "t")
     assert read((uuid, "fcm", "t")) == Row(1, str(uuid), "fcm", "", "t")
 
 
