@@ -103,14 +103,13 @@ class _Bytes:
 def _reader_of(origin: Any) -> Callable[[int], bytes]:
     given: Any = sys.stdin if origin == "-" else origin
     file: Any = given if _is_text_only(origin) else getattr(given, "buffer", given)
-    if isinstance(file, io.TextIOBase):
-        return lambda size: file.read(size).encode(errors="surrogatepass")
-    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
+    read: Callable[[int], bytes | str] = getattr(file, "read1", file.read)
 
     def read_bytes(size: int, _text: Any = given) -> bytes:
         # a read that waits keeps the text layer: as that goes, it closes the file, whose lock the
         # read holds, and Python aborts where this comes at its end
-        return read(size)
+        found = read(size)
+        return found.encode(errors="surrogatepass") if isinstance(found, str) else found
 
     return read_bytes
 

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -328,8 +329,11 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_open_text_files_are_read() -> None:
-    """A file opened as text, or a StringIO, does as well."""
-    assert rows_of(read_csv(io.StringIO(HEADER + "u,fcm,t\n"))) == [Row(2, "u", "fcm", "", "t")]
+    """A file opened as text, a StringIO, or what a storage has around one, does as well."""
+    text = io.StringIO(HEADER + "u,fcm,t\n")
+    for file in (text, SimpleNamespace(read=text.read)):
+        text.seek(0)
+        assert rows_of(read_csv(file)) == [Row(2, "u", "fcm", "", "t")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8-sig"])
