@@ -5,24 +5,44 @@ from copy import copy
 from typing import Any
 
 from novu_async import bulk as awaited
-from novu_async.bulk import DeviceToken as DeviceToken
-from novu_async.bulk import DryRun as DryRun
-from novu_async.bulk import Outcome as Outcome
-from novu_async.bulk import Progress as Progress
-from novu_async.bulk import Reason as Reason
-from novu_async.bulk import Report as Report
-from novu_async.bulk import WebhookUrl as WebhookUrl
-from novu_async.bulk import __all__ as __all__
-from novu_async.bulk import read_csv as read_csv
-from novu_async.bulk import read_file as read_file
-from novu_async.bulk import read_job as read_job
-from novu_async.bulk import read_jsonl as read_jsonl
-from novu_async.bulk import read_outcomes as read_outcomes
-from novu_async.bulk import read_rows as read_rows
-from novu_async.bulk import read_select as read_select
+from novu_async.bulk import (
+    DeviceToken,
+    DryRun,
+    Outcome,
+    Progress,
+    Reason,
+    Report,
+    WebhookUrl,
+    read_csv,
+    read_file,
+    read_job,
+    read_jsonl,
+    read_outcomes,
+    read_rows,
+    read_select,
+)
 from novu_async.bulk.readers import IterableSource, as_source, fetch_all
 from novu_sync._blocking import Resource, blocking, blocking_function, blocking_iterator
 from novu_sync._calls import Feed
+
+__all__ = [
+    "Bulk",
+    "DeviceToken",
+    "DryRun",
+    "Outcome",
+    "Progress",
+    "Reason",
+    "Report",
+    "WebhookUrl",
+    "plan",
+    "read_csv",
+    "read_file",
+    "read_job",
+    "read_jsonl",
+    "read_outcomes",
+    "read_rows",
+    "read_select",
+]
 
 
 def read_here(records: Any, at_once: int) -> tuple[Any, Feed[Any] | None]:

@@ -60,6 +60,7 @@ Novu("key", sever="eu")  # wrong
 Novu("key", timeout="3")  # wrong
 novu.aclose()  # wrong
 novu_sync.Nuvo()  # wrong
+novu_sync.blocking(novu_async.plan)  # wrong
 
 
 with novu_async.Novu("key"):  # wrong
