@@ -121,27 +121,33 @@ class Novu:
         timeout_ms: float | None = None,
         retry_config: RetryConfig | EllipsisType | None = ...,
     ) -> None:
-        settings = make_settings(
-            api_key=api_key,
-            secret_key=secret_key,
-            server=server,
-            server_url=server_url,
-            timeout=timeout,
-            max_connections=max_connections,
-            max_reply_bytes=max_reply_bytes,
-            proxy=proxy,
-            ssl=ssl,
-            trust_env=trust_env,
-            session=session,
-            headers=headers,
-            retries=retries,
-            share=share,
-            confirm_after=confirm_after,
-            observer=observer,
-            server_idx=server_idx,
-            timeout_ms=timeout_ms,
-            retry_config=retry_config,
-        )
+        try:
+            settings = make_settings(
+                api_key=api_key,
+                secret_key=secret_key,
+                server=server,
+                server_url=server_url,
+                timeout=timeout,
+                max_connections=max_connections,
+                max_reply_bytes=max_reply_bytes,
+                proxy=proxy,
+                ssl=ssl,
+                trust_env=trust_env,
+                session=session,
+                headers=headers,
+                retries=retries,
+                share=share,
+                confirm_after=confirm_after,
+                observer=observer,
+                server_idx=server_idx,
+                timeout_ms=timeout_ms,
+                retry_config=retry_config,
+            )
+        except ConfigurationError as error:
+            # tools that show the variables of a traceback are to find neither the key nor the
+            # environment, and no client that is half made and cannot be shown
+            del api_key, secret_key, self
+            raise error.with_traceback(None) from None
         self._pipeline = Pipeline(settings, Transport(settings, _caller()), Clock())
         self.subscribers = Subscribers(self._pipeline)
 

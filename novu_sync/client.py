@@ -46,14 +46,13 @@ class Novu:
 
     @same_parameters(awaited.Novu)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if kwargs.get("session") is not None:
-            raise ConfigurationError(
-                "an aiohttp session belongs to its event loop, and novu_sync runs one of its own: "
-                "give max_connections, proxy or ssl instead, or use novu_async"
-            )
         caller = sys._getframe(1)
         made_at = f"{caller.f_code.co_filename}:{caller.f_lineno}"
-        self._bridge = Bridge(lambda: _make_core(args, kwargs), made_at)
+        try:
+            self._bridge = Bridge(lambda: _make_core(args, kwargs), made_at)
+        except ConfigurationError as error:
+            del args, kwargs, self  # as `novu_async` does: tools show the variables of a traceback
+            raise error.with_traceback(None) from None
         self.subscribers = Subscribers(self._bridge)
 
     @cached_property
@@ -98,6 +97,11 @@ class Novu:
 
 
 def _make_core(args: tuple[Any, ...], kwargs: dict[str, Any]) -> awaited.Novu:
+    if kwargs.get("session") is not None:
+        raise ConfigurationError(
+            "an aiohttp session belongs to its event loop, and novu_sync runs one of its own: "
+            "give max_connections, proxy or ssl instead, or use novu_async"
+        )
     core = awaited.Novu(*args, **kwargs)
     core._pipeline.is_seldom_cancelled = True
     return core

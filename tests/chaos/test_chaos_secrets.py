@@ -22,7 +22,7 @@ from raw_server import http, serve
 from secret_search import HEADER, KEY, MARK, PASSWORD, TOKENS, WEBHOOK, Records, Search
 
 import novu_sync
-from novu_async import BulkError, Novu, NovuError
+from novu_async import BulkError, ConfigurationError, Novu, NovuError
 from novu_async.bulk import DeviceToken, WebhookUrl, read_outcomes
 from novu_async.cli._program import program
 from novu_async.otel import OpenTelemetryObserver
@@ -316,6 +316,29 @@ def test_no_secret_of_blocking_code_is_seen(search: Search, debugging: None) -> 
                 search.error("blocking", error)
         count_faults(local)
     check_variables(search)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"timeout": -1},
+        {"api_key": f"{KEY}\n"},
+        {"secret_key": KEY, "server": "mars"},
+        {"api_key": KEY, "secret_key": "another"},
+        {"api_key": KEY, "session": "none"},
+    ],
+    ids=lambda arguments: "+".join(arguments),
+)
+@pytest.mark.parametrize("make", [Novu, novu_sync.Novu], ids=["awaited", "blocking"])
+def test_no_secret_of_a_client_that_cannot_be_made_is_seen(
+    search: Search, monkeypatch: pytest.MonkeyPatch, make: Any, arguments: dict[str, Any]
+) -> None:
+    """Nor among the variables of the traceback, which had the whole environment."""
+    monkeypatch.setenv("NOVU_API_KEY", KEY)
+    with pytest.raises(ConfigurationError) as caught:
+        make(**arguments)
+    search.error("client", caught.value)
+    assert not search.in_locals
 
 
 COMMANDS = [
