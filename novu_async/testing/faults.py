@@ -119,7 +119,7 @@ class Faults:
 
     def next(
         self,
-        kind: FaultKind | None = None,
+        kind: FaultKind,
         *,
         times: int = 1,
         after: int = 0,
@@ -129,22 +129,17 @@ class Faults:
         retry_after: int = 1,
         location: str = "http://redirected.invalid/",
         size_bytes: int = 16 << 20,
-        **kinds: bool,
     ) -> None:
         """Inject a fault into the next `times` matching requests, after letting `after` pass.
 
-        The kind is given as a string or as a flag: `next("stall")` or `next(stall=True)`.
         Several calls queue up; the first that matches a request is used. `refuse` counts
         connections and ignores `method` and `subscriber_id`.
 
-        Raises ValueError for an unknown kind, or for none or several of them.
+        Raises ValueError for an unknown kind.
         """
-        named = [kind] if kind is not None else [name for name, on in kinds.items() if on]
-        if len(named) != 1 or (kind is not None and kinds):
-            raise ValueError(f"give one kind of fault, of: {', '.join(FAULT_KINDS)}")
-        found = find_kind(named[0])
-        is_applied = found in APPLIED_FAULTS if applied is None else applied
-        fault = Fault(found, is_applied, retry_after, location, size_bytes)
+        _check_kind(kind)
+        is_applied = kind in APPLIED_FAULTS if applied is None else applied
+        fault = Fault(kind, is_applied, retry_after, location, size_bytes)
         with self._lock:
             self._rules.append(_Rule(fault, times, after, method, subscriber_id))
 
@@ -165,9 +160,9 @@ class Faults:
         """
         if not 0 <= rate <= 1:
             raise ValueError(f"rate must be between 0 and 1, not {rate}")
-        wanted: tuple[FaultKind, ...] = tuple(
-            find_kind(kind) for kind in (_RANDOM_KINDS if kinds is None else kinds)
-        )
+        wanted = _RANDOM_KINDS if kinds is None else tuple(kinds)
+        for kind in wanted:
+            _check_kind(kind)
         draw = random.Random(seed)  # noqa: S311
         with self._lock:
             self._lottery = _Lottery(rate, wanted, draw, retry_after) if wanted else None
@@ -232,9 +227,6 @@ class Faults:
         return Fault(kind, kind in APPLIED_FAULTS, lottery.retry_after)
 
 
-def find_kind(name: str) -> FaultKind:
-    """Check the name of a fault. Raises ValueError for one that there is not."""
-    for kind in FAULT_KINDS:
-        if kind == name:
-            return kind
-    raise ValueError(f"unknown fault {name!r}; known are {', '.join(FAULT_KINDS)}")
+def _check_kind(kind: str) -> None:
+    if kind not in FAULT_KINDS:
+        raise ValueError(f"unknown fault {kind!r}; known are {', '.join(FAULT_KINDS)}")

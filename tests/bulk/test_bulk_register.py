@@ -679,7 +679,7 @@ async def test_a_retry_opens_no_file(
 async def test_every_request_is_counted(local: LocalNovu) -> None:
     """Retries too, and tokens that were sent again."""
     local.faults.next("error_503", times=5)
-    local.faults.next(overwritten=True, times=3)
+    local.faults.next("overwritten", times=3)
     retries = RetryConfig("backoff", BackoffStrategy(1, 10, 1.5, 60_000), True)
     async with Novu(local.api_key, server_url=local.url, retries=retries) as novu:
         rows = [(f"u{i}", "fcm", "t") for i in range(30)]

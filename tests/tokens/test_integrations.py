@@ -501,7 +501,7 @@ async def test_a_token_that_is_in_a_channel_without_an_integration_only(
     novu: Novu, local: LocalNovu, written_in_bulk: str
 ) -> None:
     """Where its write was lost it gets pushes all the same, of the newest integration."""
-    local.faults.next(overwritten=True, method="PATCH")
+    local.faults.next("overwritten", method="PATCH")
     result = await novu.subscribers.device_tokens.add(written_in_bulk, "fcm", "a")
     (main,) = [one["_id"] for one in local.integrations if one["identifier"] == "fcm"]
     assert (result.integration_id, result.duplicate_channels) == (main, 1)
@@ -541,7 +541,7 @@ async def test_a_token_in_another_integrations_channel_is_not_told_as_stored(
     """A lost write leaves an answer that shows the token, but not where it was to go."""
     local.add_subscriber("u", channels=[fcm(["t"])])
     new = local.add_integration("fcm", "new")
-    local.faults.next(overwritten=True, method="PATCH")
+    local.faults.next("overwritten", method="PATCH")
     async with Novu(local.api_key, server_url=local.url) as novu:
         tokens = novu.subscribers.device_tokens
         if known:

@@ -94,7 +94,7 @@ async def test_a_later_part_that_fails_fails_only_the_adds_that_are_in_it(
 async def test_add_sends_again_what_another_process_overwrote(novu: Novu, local: LocalNovu) -> None:
     """An acknowledged write that is missing from its own answer is repeated."""
     put_channels(local, "u", ["a"])
-    local.faults.next(overwritten=True, method="PATCH", times=2)
+    local.faults.next("overwritten", method="PATCH", times=2)
     result = await novu.subscribers.device_tokens.add("u", "fcm", ["b"])
     assert local.device_tokens("u", "fcm") == ["a", "b"]
     assert result.resent == ("b",)
@@ -104,7 +104,7 @@ async def test_add_sends_again_what_another_process_overwrote(novu: Novu, local:
 async def test_add_names_the_tokens_that_stay_lost(novu: Novu, local: LocalNovu) -> None:
     """After max_resends the error has the tokens, and its text only their fingerprints."""
     put_channels(local, "u", ["a"])
-    local.faults.next(overwritten=True, method="PATCH", times=3)
+    local.faults.next("overwritten", method="PATCH", times=3)
     with pytest.raises(DeviceTokensNotStoredError) as caught:
         await novu.subscribers.device_tokens.add("u", "fcm", ["secret-b", "a"], max_resends=2)
     assert caught.value.device_tokens == ("secret-b",)
