@@ -55,14 +55,12 @@ def serve(
     GET /__local/subscribers/ID and /__local/requests show what is stored and what arrived.
     """
     from novu_async.cli._run import run
-    from novu_async.testing import DEFAULT_API_KEY, LocalNovu, load_seed
+    from novu_async.cli._seed import read_seed
+    from novu_async.testing import DEFAULT_API_KEY, LocalNovu
 
-    start = load_seed(seed) if seed else None
     local = LocalNovu(
         era=era,  # type: ignore[arg-type]
         strict=strict,
-        subscribers=start.subscribers if start else None,
-        integrations=start.integrations if start else None,
         api_keys=(api_key or DEFAULT_API_KEY,),
         atomic=atomic,
         rate_limit=rate_limit,
@@ -70,6 +68,7 @@ def serve(
         host=host,
         port=port,
         max_requests=_KEPT_REQUESTS,
+        **(read_seed(seed) if seed else {}),
     )
 
     async def listen() -> None:

@@ -31,9 +31,9 @@ It behaves as a running API was measured to behave (`era="2024"`: the community 
 | errors, 2026 | `ctx`; 422 with `errors`; 413; unknown providers; more than 100 tokens |
 | 400 here, 404 there | unknown subscriber: 400 on PUT and PATCH, 404 on DELETE and GET |
 | authentication | every text of the 401; a bare key is echoed in the message |
-| request bodies | JSON (Node's words for what is malformed), forms, gzip, charsets, 102,400 bytes |
+| request bodies | JSON, forms, gzip, charsets of UTF, 102,400 bytes |
 | paths | decoded once, never normalised; any case; a trailing slash; 431 above 16 KB |
-| replies | ETag and 304, gzip from 1 KB, security headers, keep-alive of 61 s, HEAD, OPTIONS |
+| replies | ETag, gzip from 1 KB, security headers, keep-alive of 61 s, HEAD |
 | stale reads, 2024 | GET v1 is cached; one beside a write can leave the old state there |
 | rate limit | token bucket with delayed refill and burst; its headers; bulk costs 100 |
 | idempotency | keys ignore the path; errors are replayed for 24 h, in either known way |
@@ -46,6 +46,7 @@ It behaves as a running API was measured to behave (`era="2024"`: the community 
 | several environments, users, quotas, service-account keys | all `api_keys` are equal |
 | jitter of 5 % on stored times, cache expiry after two hours | exact times, no expiry |
 | the rule for subscriber ids of v2 | any id is accepted |
+| the words of Node's JSON parser, 304, deflate, preflight requests of browsers | plainer answers |
 | TLS, HTTP/2, proxies | plain HTTP/1.1; see `faults` |
 """
 
@@ -54,7 +55,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from novu_async.testing.faults import FAULT_KINDS, Fault, FaultKind, Faults
     from novu_async.testing.requests import RecordedRequest
-    from novu_async.testing.seed import Seed, SeedError, load_seed
     from novu_async.testing.server import DEFAULT_API_KEY, LocalNovu
 
 __all__ = [
@@ -65,9 +65,6 @@ __all__ = [
     "Faults",
     "LocalNovu",
     "RecordedRequest",
-    "Seed",
-    "SeedError",
-    "load_seed",
 ]
 
 _HOMES = {
@@ -78,9 +75,6 @@ _HOMES = {
     "Faults": "faults",
     "LocalNovu": "server",
     "RecordedRequest": "requests",
-    "Seed": "seed",
-    "SeedError": "seed",
-    "load_seed": "seed",
 }
 
 

@@ -7,8 +7,12 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from cli_program import Run
+
+from novu_async.cli._seed import read_seed
+from novu_async.testing import LocalNovu
 
 
 def _ready(process: Any) -> str:
@@ -54,6 +58,44 @@ def test_seed_and_limits(start: Callable[..., Any], run: Run, tmp_path: Path) ->
     assert run("append", "sub-1", "apns", "one", **variables).status == 1
     _, headers = _get(url, "/v2/subscribers/sub-1", key)
     assert headers["RateLimit-Limit"] == "100"
+
+
+def test_what_a_seed_stands_for(tmp_path: Path) -> None:
+    """Subscribers as ids and objects, a range of them, and integrations oldest first."""
+    seed = {
+        "subscribers": ["u1", {"subscriberId": "u2"}],
+        "subscriber_range": {"prefix": "sub-", "count": 3},
+        "integrations": [{"providerId": "fcm", "identifier": "main", "active": False}],
+    }
+    path = tmp_path / "seed.json"
+    path.write_text(json.dumps(seed), "utf-8-sig")
+    local = LocalNovu(**read_seed(str(path)))
+    assert list(local.subscribers) == ["u1", "u2", "sub-0", "sub-1", "sub-2"]
+    assert local.integrations[0]["active"] is False
+    path.write_text("{}")
+    assert read_seed(str(path)) == {}
+
+
+BAD_SEEDS: list[tuple[str, str]] = [
+    ("{", "not JSON"),
+    ("[]", "must be an object"),
+    ('{"subscriber": []}', "unknown field 'subscriber'"),
+    ('{"subscribers": "u1"}', "subscribers must be a list"),
+    ('{"subscribers": ["u1", 5]}', r"subscribers\[1\] is not valid: 5"),
+    ('{"subscribers": [{}]}', r"subscribers\[0\] is not valid"),
+    ('{"integrations": [{"providerId": 5}]}', r"integrations\[0\] is not valid"),
+    ('{"subscriber_range": {"prefix": "s"}}', "subscriber_range must have"),
+    ('{"subscriber_range": 0}', "subscriber_range must have"),
+]
+
+
+@pytest.mark.parametrize(("content", "said"), BAD_SEEDS)
+def test_bad_seeds_name_their_field(content: str, said: str, tmp_path: Path) -> None:
+    """What is wrong with a seed is said in one line, with the name of the file."""
+    path = tmp_path / "seed.json"
+    path.write_text(content)
+    with pytest.raises(click.ClickException, match=f"seed.json: {said}"):
+        read_seed(str(path))
 
 
 def test_eras_differ(start: Callable[..., Any], run: Run) -> None:

@@ -7,13 +7,12 @@ import inspect
 import json
 import socket
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
 from raw_http import connect, make_request, put, read_reply, send
 
-from novu_async.testing import LocalNovu, SeedError, load_seed
+from novu_async.testing import LocalNovu
 
 pytestmark = pytest.mark.anyio
 
@@ -224,62 +223,6 @@ async def test_seeded_subscribers_are_the_only_ones() -> None:
         assert local.subscribers["u2"]["firstName"] == "Ada"
         assert local.device_tokens("u2", "fcm", "x") == ["a"]
         assert local.device_tokens("u2", "fcm", "y") == local.device_tokens("ghost", "fcm") == []
-
-
-def test_a_seed_is_read_from_a_file(tmp_path: Path) -> None:
-    """A file gives subscribers, a range of them, and integrations oldest first."""
-    path = tmp_path / "seed.json"
-    path.write_text(
-        json.dumps(
-            {
-                "subscribers": ["u1", {"subscriberId": "u2"}],
-                "subscriber_range": {"prefix": "sub-", "count": 3},
-                "integrations": [{"providerId": "fcm", "identifier": "main", "active": False}],
-            }
-        )
-    )
-    seed = load_seed(path)
-    local = LocalNovu(subscribers=seed.subscribers, integrations=seed.integrations)
-    assert list(local.subscribers) == ["u1", "u2", "sub-0", "sub-1", "sub-2"]
-    assert local.integrations[0]["active"] is False
-
-
-def test_an_empty_seed_is_no_seed() -> None:
-    """A seed without parts leaves everything as without a seed."""
-    seed = load_seed({})
-    assert (seed.subscribers, seed.integrations) == (None, None)
-
-
-BAD_SEEDS: list[tuple[Any, str]] = [
-    ({"subscriber": []}, "unknown field 'subscriber'"),
-    ({"subscribers": "u1"}, "subscribers must be a list"),
-    ({"subscribers": ["u1", 5]}, r"subscribers\[1\] is not valid: 5"),
-    ({"subscribers": [{}]}, r"subscribers\[0\] is not valid"),
-    ({"integrations": [{"providerId": 5}]}, r"integrations\[0\] is not valid"),
-    ({"subscriber_range": {"prefix": "s"}}, "subscriber_range must have"),
-    ({"subscriber_range": 5}, "subscriber_range must have"),
-]
-
-
-@pytest.mark.parametrize(("seed", "message"), BAD_SEEDS)
-def test_a_bad_seed_names_its_field(seed: Any, message: str) -> None:
-    """What is wrong with a seed is said in one line."""
-    with pytest.raises(SeedError, match=message):
-        load_seed(seed)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"{", "not JSON"), (b"[]", "must be an object"), (b"\xff", "not JSON")],
-)
-def test_a_bad_seed_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    """The message of a broken file has its path."""
-    path = tmp_path / "seed.json"
-    path.write_bytes(content)
-    with pytest.raises(SeedError, match=f"seed.json: {message}"):
-        load_seed(path)
-    with pytest.raises(SeedError, match="No such file"):
-        load_seed(tmp_path / "none.json")
 
 
 async def test_debug_routes() -> None:
