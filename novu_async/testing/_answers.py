@@ -27,15 +27,12 @@ def find_reason(status: int) -> str:
 class Answer:
     """Hold one reply before it is framed: status, body and the headers of its own.
 
-    `compressible` is false for what the API answers before its compression starts: bodies that
-    cannot be parsed, and preflight requests. Those carry no `Vary: Accept-Encoding` either.
     `from_api` is false for what a proxy answers in its place.
     """
 
     status: int
     body: bytes | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    compressible: bool = True
     content_type: str = "application/json; charset=utf-8"
     from_api: bool = True
 
@@ -56,7 +53,6 @@ class ApiError(Exception):
         context: Mapping[str, Any] | None = None,
         errors: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        compressible: bool = True,
     ) -> None:
         super().__init__(message)
         if context is None:
@@ -66,17 +62,16 @@ class ApiError(Exception):
         self.context = context
         self.errors = errors
         self.headers = dict(headers or {})
-        self.compressible = compressible
 
 
-def make_plain_error(status: int, message: str, *, compressible: bool = True) -> ApiError:
+def make_plain_error(status: int, message: str) -> ApiError:
     """Make an error whose exception was raised without a text of its own: no `error` field."""
-    return ApiError(status, message, context={"statusCode": status}, compressible=compressible)
+    return ApiError(status, message, context={"statusCode": status})
 
 
-def make_internal_error(*, compressible: bool = True) -> ApiError:
+def make_internal_error() -> ApiError:
     """Make the 500 of an exception that nothing in the API handles."""
-    return ApiError(500, INTERNAL_ERROR, context={}, compressible=compressible)
+    return ApiError(500, INTERNAL_ERROR, context={})
 
 
 def make_unavailable_error() -> ApiError:
@@ -112,8 +107,7 @@ def render_error(era: Era, error: ApiError, *, path: str, timestamp: str) -> Ans
     body = make(base, error)
     if error.status == 500:
         body["errorId"] = str(uuid.uuid4())
-    headers = tuple(error.headers.items())
-    return Answer(error.status, _json_text.dump(body), headers, error.compressible)
+    return Answer(error.status, _json_text.dump(body), tuple(error.headers.items()))
 
 
 def _make_body_2024(base: dict[str, Any], error: ApiError) -> dict[str, Any]:

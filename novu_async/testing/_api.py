@@ -39,15 +39,6 @@ _log: Final = logging.getLogger(__name__)
 _MOST_TURNS: Final = 4
 _PAUSES_SEED: Final = 1
 _IDEMPOTENT_METHODS: Final = ("POST", "PATCH")
-_PREFLIGHT: Final = (
-    ("Access-Control-Allow-Methods", "GET,HEAD,POST,PUT,DELETE,PATCH,OPTIONS"),
-    (
-        "Access-Control-Allow-Headers",
-        "Content-Type,Authorization,sentry-trace,Novu-Environment-Id,Idempotency-Key",
-    ),
-    ("Access-Control-Max-Age", "86400"),
-    ("Content-Length", "0"),
-)
 
 
 @define
@@ -69,8 +60,6 @@ class Api:
 
     async def answer(self, request: RawRequest) -> Answer:
         """Answer one request; every error of the API is an answer, never an exception."""
-        if request.method == "OPTIONS":
-            return Answer(204, None, _PREFLIGHT, compressible=False)
         headers: dict[str, str] = {}
         try:
             status, body = await self._process(request, headers)
@@ -81,7 +70,7 @@ class Api:
             # Whatever the real API does not handle is a 500 there; here it may be a defect.
             _log.exception("LocalNovu failed on %s %s", request.method, request.target)
             return self.render_error(request, make_internal_error())
-        return Answer(status, body, tuple(headers.items()), compressible=body is not None)
+        return Answer(status, body, tuple(headers.items()))
 
     async def answer_overwritten(self, request: RawRequest) -> Answer:
         """Answer a write of credentials that another process overwrites before it is read again."""
@@ -103,7 +92,7 @@ class Api:
     async def _process(
         self, request: RawRequest, headers: dict[str, str]
     ) -> tuple[int, bytes | None]:
-        body = parse_body(self.era, request.headers, request.body, request.declared_length)
+        body = parse_body(self.era, request.headers, request.body)
         route = find_route(self.era, request.method, request.target, self.prefix)
         endpoint = ENDPOINTS[route.name]
         self._authenticate(request.headers)
@@ -142,7 +131,7 @@ class Api:
             self.era,
             self._hop,
             route.parameters,
-            body,
+            body if isinstance(body, dict) else {},  # a list has none of the schema's fields
             parsed,
             self.has_v2_channels,
         )

@@ -15,14 +15,6 @@ from novu_async.testing._answers import (
 from novu_async.testing._credentials import ChannelWrite, Hop, write_channel
 from novu_async.testing._store import PROFILE_FIELDS, Document, Integration, Store
 
-_PROFILE_FIELDS_2024: Final = tuple(name for name in PROFILE_FIELDS if name != "timezone")
-
-_WHITE_SPACE: Final = (
-    " \t\n\v\f\r\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000\ufeff"
-)
-"""What JavaScript's `trim()` removes: the byte order mark too, unlike `str.strip`."""
-
 
 @frozen
 class Call:
@@ -32,7 +24,7 @@ class Call:
     era: Era
     hop: Hop
     parameters: tuple[str, ...]
-    body: Any
+    body: Mapping[str, Any]
     query: Mapping[str, str]
     has_v2_channels: bool = True
 
@@ -46,19 +38,17 @@ class Call:
         """Give the id of the subscriber that the call is about; empty for lists and bulk."""
         if self.parameters:
             return self.subscriber_id
-        given = self.body.get("subscriberId") if isinstance(self.body, dict) else None
-        return given.strip(_WHITE_SPACE) if isinstance(given, str) else ""
+        given = self.body.get("subscriberId")
+        return given.strip() if isinstance(given, str) else ""
 
     def check(self, objections: list[str]) -> None:
         """Raise the era's validation error when there is anything to object to."""
         if objections:
             raise make_validation_error(self.era, objections)
 
-    def pick_profile(self, source: Any = None) -> Document:
-        """Pick a subscriber's own fields from the body; the 2024 schema has no `timezone`."""
-        given = self.body if source is None else source
-        names = PROFILE_FIELDS if self.era == "2026" else _PROFILE_FIELDS_2024
-        return {name: given[name] for name in names if name in given}
+
+def _pick_profile(given: Mapping[str, Any]) -> Document:
+    return {name: given[name] for name in PROFILE_FIELDS if name in given}
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -148,7 +138,7 @@ async def _create_subscriber(call: Call) -> Any:
     call.check(_validation.check_subscriber(call.era, call.body))
     subscriber_id = _trim_id(call)
     known = await _read(call, subscriber_id, create=False)
-    profile = call.pick_profile()
+    profile = _pick_profile(call.body)
     channels = call.body.get("channels") or []
     if known is not None:
         written = await _update_known(call, subscriber_id, known, profile, channels)
@@ -164,7 +154,7 @@ async def _create_subscriber(call: Call) -> Any:
 
 
 def _trim_id(call: Call) -> str:
-    subscriber_id = str(call.body["subscriberId"]).strip(_WHITE_SPACE)
+    subscriber_id = str(call.body["subscriberId"]).strip()
     if not subscriber_id:
         text = "subscriberId should not be empty"
         command = "CreateOrUpdateSubscriberCommand"
@@ -215,19 +205,13 @@ async def _write_channels(
 
 
 async def _update_subscriber(call: Call) -> Any:
-    body = _blank_email_to_null(call.body)
-    call.check(_validation.check_profile(body))
+    call.check(_validation.check_profile(call.body))
     known = await _read(call, call.subscriber_id)
     if known is None:
         raise ApiError(400, f"SubscriberId: {call.subscriber_id} not found")
-    profile = call.pick_profile(body)
-    channels = body.get("channels") or []
+    profile = _pick_profile(call.body)
+    channels = call.body.get("channels") or []
     return {"data": await _update_known(call, call.subscriber_id, known, profile, channels)}
-
-
-def _blank_email_to_null(body: Any) -> dict[str, Any]:
-    given = body if isinstance(body, dict) else {}
-    return {**given, "email": None} if given.get("email") == "" else given
 
 
 async def _delete_subscriber(call: Call) -> Any:
@@ -244,9 +228,8 @@ async def _bulk_create(call: Call) -> Any:
     await call.hop()
     created: list[Document] = []
     updated: list[Document] = []
-    items = call.body["subscribers"]
-    for item in filter(None, items if isinstance(items, list) else [items]):
-        fields = call.pick_profile(item)
+    for item in call.body["subscribers"]:
+        fields = _pick_profile(item)
         if "channels" in item:
             fields["channels"] = item["channels"]
         is_new = call.store.upsert(item["subscriberId"], fields)
@@ -286,7 +269,7 @@ async def _patch_subscriber_v2(call: Call) -> Any:
     known = call.store.find(call.subscriber_id)
     if known is None:
         raise ApiError(404, f"Subscriber {call.subscriber_id} was not found")
-    fields = _pick_changes(call.pick_profile(call.body if isinstance(call.body, dict) else {}))
+    fields = _pick_changes(_pick_profile(call.body))
     call.store.set_fields(call.subscriber_id, fields)
     return {"data": _map_v2(call, {**known, **fields})}
 
@@ -324,8 +307,8 @@ def _show_integration(call: Call, integration: Integration) -> Document:
         "name": integration.name,
         "identifier": integration.identifier,
         "active": integration.active,
-        "primary": integration.primary,
-        "priority": 1 if integration.primary else 0,
+        "primary": False,
+        "priority": 0,
         "conditions": [],
         "deleted": False,
         "createdAt": integration.created_at,

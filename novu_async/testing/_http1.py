@@ -24,17 +24,10 @@ KEEP_ALIVE_SECONDS: Final = 61
 _GZIP_FROM: Final = 1024
 # What the log keeps of a body that is read and thrown away anyway.
 _BODY_KEPT: Final = 1 << 20
-_METHODS: Final = frozenset(
-    {
-        "ACL", "BIND", "CHECKOUT", "CONNECT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK",
-        "M-SEARCH", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "OPTIONS",
-        "PATCH", "POST", "PROPFIND", "PROPPATCH", "PURGE", "PUT", "QUERY", "REBIND", "REPORT",
-        "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
-    }
-)  # fmt: skip
+_METHOD: Final = re.compile(rb"[A-Z-]+")
 _CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]+")
 _HEADER_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\0\r\n]*")
-_SECURITY_HEADERS: Final = (
+_API_HEADERS: Final = (
     "Content-Security-Policy: default-src 'self';base-uri 'self';font-src 'self' https: data:;"
     "form-action 'self';frame-ancestors 'self';img-src 'self' data:;object-src 'none';"
     "script-src 'self';script-src-attr 'none';style-src 'self' https: 'unsafe-inline';"
@@ -51,6 +44,7 @@ _SECURITY_HEADERS: Final = (
     "X-Frame-Options: SAMEORIGIN\r\n"
     "X-Permitted-Cross-Domain-Policies: none\r\n"
     "X-XSS-Protection: 0\r\n"
+    "Vary: Origin, Accept-Encoding\r\n"
 )
 
 
@@ -71,7 +65,6 @@ class RawRequest:
     version: str
     headers: Mapping[str, str]
     body: bytes
-    declared_length: int | None
 
     @property
     def keep_alive(self) -> bool:
@@ -98,17 +91,17 @@ async def read_request(
     method, target, version, headers = _parse_head(head.lstrip(b"\r\n"))
     if "100-continue" in headers.get("expect", "").lower():
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    declared = _read_length(headers)
+    length = _read_length(headers)
     try:
         if "transfer-encoding" in headers:
             body = await _read_chunks(reader)
         else:
-            body = await _read_body(reader, declared or 0)
+            body = await _read_body(reader, length)
     except asyncio.IncompleteReadError:
         return None
     except asyncio.LimitOverrunError:
         raise BadRequestError(400) from None
-    return RawRequest(method, target, version, headers, body, declared)
+    return RawRequest(method, target, version, headers, body)
 
 
 def _parse_head(head: bytes) -> tuple[str, str, str, dict[str, str]]:
@@ -118,13 +111,12 @@ def _parse_head(head: bytes) -> tuple[str, str, str, dict[str, str]]:
     parts = line.split(b" ")
     if len(parts) != 3 or parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
         raise BadRequestError(400)
-    method, target = parts[0].decode("latin-1"), _decode_target(parts[1])
-    if method not in _METHODS or not target:
+    if not _METHOD.fullmatch(parts[0]) or not parts[1]:
         raise BadRequestError(400)
     headers = _parse_headers(lines)
     if parts[2] == b"HTTP/1.1" and "host" not in headers:
         raise BadRequestError(400)
-    return method, target, parts[2].decode(), headers
+    return parts[0].decode(), _decode_target(parts[1]), parts[2].decode(), headers
 
 
 def _decode_target(raw: bytes) -> str:
@@ -151,10 +143,10 @@ def _parse_headers(lines: list[bytes]) -> dict[str, str]:
     return headers
 
 
-def _read_length(headers: Mapping[str, str]) -> int | None:
+def _read_length(headers: Mapping[str, str]) -> int:
     declared = headers.get("content-length")
     if declared is None:
-        return None
+        return 0
     if not declared.isascii() or not declared.isdigit() or "transfer-encoding" in headers:
         raise BadRequestError(400)
     return int(declared)
@@ -191,7 +183,7 @@ def make_refusal(status: int) -> bytes:
     return f"HTTP/1.1 {status} {find_reason(status)}\r\nConnection: close\r\n\r\n".encode()
 
 
-def make_etag(body: bytes) -> str:
+def _make_etag(body: bytes) -> str:
     """Make the weak validator that the API's framework sends."""
     digest = base64.b64encode(hashlib.sha1(body, usedforsecurity=False).digest())
     return f'W/"{len(body):x}-{digest[:27].decode()}"'
@@ -199,35 +191,24 @@ def make_etag(body: bytes) -> str:
 
 def make_reply(request: RawRequest, answer: Answer) -> bytes:
     """Write an answer with all headers that the API adds: ETag, Vary, Keep-Alive and the rest."""
-    status, body, etag = answer.status, answer.body, ""
-    head = _make_own_headers(answer)
+    body = answer.body
+    head = [_API_HEADERS if answer.from_api else "Server: nginx\r\n"]
     head += [f"{name}: {value}\r\n" for name, value in answer.headers]
     if body is not None:
-        etag = make_etag(body) if answer.from_api else ""
-        if etag and _is_fresh(request, status, etag):
-            status, body = 304, None
+        head.append(f"Content-Type: {answer.content_type}\r\n")
+        if answer.from_api:
+            head.append(f"ETag: {_make_etag(body)}\r\n")
+        if _is_packed(request, body):
+            head.append("Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n")
+            packed = zlib.compress(body, wbits=31)
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(packed), packed)
         else:
-            head.append(f"Content-Type: {answer.content_type}\r\n")
-    coding = _choose_coding(request, answer, body)
-    if etag:
-        head.append(f"ETag: {etag}\r\n")
-    if body is not None and not coding:
-        head.append(f"Content-Length: {len(body)}\r\n")
-    elif coding:
-        head.append(f"Content-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n")
+            head.append(f"Content-Length: {len(body)}\r\n")
     head.append(f"Date: {email.utils.formatdate(usegmt=True)}\r\n")
     head.append(_make_connection(request))
-    phrase = find_reason(status)
-    start = f"HTTP/1.1 {status} {phrase}\r\n{''.join(head)}\r\n".encode("latin-1", "replace")
-    return start + _make_body(request, body, coding)
-
-
-def _make_own_headers(answer: Answer) -> list[str]:
-    """List the headers that the API adds whatever it answers."""
-    if not answer.from_api:
-        return ["Server: nginx\r\n"]
-    compressed = answer.compressible and answer.body is not None
-    return [_SECURITY_HEADERS, f"Vary: Origin{', Accept-Encoding' if compressed else ''}\r\n"]
+    start = f"HTTP/1.1 {answer.status} {find_reason(answer.status)}\r\n{''.join(head)}\r\n"
+    sent = b"" if body is None or request.method == "HEAD" else body
+    return start.encode("latin-1", "replace") + sent
 
 
 def _make_connection(request: RawRequest) -> str:
@@ -236,34 +217,6 @@ def _make_connection(request: RawRequest) -> str:
     return f"Connection: keep-alive\r\nKeep-Alive: timeout={KEEP_ALIVE_SECONDS}\r\n"
 
 
-def _is_fresh(request: RawRequest, status: int, etag: str) -> bool:
-    wanted = request.headers.get("if-none-match")
-    if wanted is None or request.method not in ("GET", "HEAD") or not 200 <= status < 300:
-        return False
-    known = [one.strip().removeprefix("W/") for one in wanted.split(",")]
-    return wanted.strip() == "*" or etag.removeprefix("W/") in known
-
-
-def _choose_coding(request: RawRequest, answer: Answer, body: bytes | None) -> str:
-    """Choose gzip or deflate for a body of 1 KB and more, when the client accepts it."""
-    accepted = request.headers.get("accept-encoding", "")
-    if body is None or len(body) < _GZIP_FROM or not accepted or not answer.compressible:
-        return ""
-    if request.method == "HEAD":
-        return ""
-    names = {
-        part.partition(";")[0].strip().lower()
-        for part in accepted.split(",")
-        if part.partition("q=")[2].strip() not in ("0", "0.0", "0.00", "0.000")
-    }
-    return "gzip" if "gzip" in names else "deflate" if "deflate" in names else ""
-
-
-def _make_body(request: RawRequest, body: bytes | None, coding: str) -> bytes:
-    if body is None or request.method == "HEAD":
-        return b""
-    if not coding:
-        return body
-    packer = zlib.compressobj(wbits=31 if coding == "gzip" else 15)
-    packed = packer.compress(body) + packer.flush()
-    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(packed), packed)
+def _is_packed(request: RawRequest, body: bytes) -> bool:
+    accepts_gzip = "gzip" in request.headers.get("accept-encoding", "").lower()
+    return accepts_gzip and len(body) >= _GZIP_FROM and request.method != "HEAD"

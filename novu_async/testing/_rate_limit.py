@@ -42,7 +42,6 @@ class RateLimiter:
     """
 
     per_second: float
-    service_level: str = "free"
     _buckets: dict[str, _Bucket] = field(factory=dict)
     _blocked_ms: dict[tuple[str, str], float] = field(factory=dict)
 
@@ -110,7 +109,7 @@ class RateLimiter:
             "RateLimit-Limit": str(limit),
             "RateLimit-Reset": str(seconds),
             "RateLimit-Policy": f'{limit};w={WINDOW_SECONDS};burst={burst};comment="token bucket"'
-            f';category="{category}";cost="{kind}";serviceLevel="{self.service_level}"',
+            f';category="{category}";cost="{kind}";serviceLevel="free"',
         }
         if not allowed:
             headers["Retry-After"] = str(seconds)

@@ -35,7 +35,6 @@ class Integration:
     identifier: str
     active: bool = True
     name: str = ""
-    primary: bool = False
     created_at: str = ""
 
     @property
@@ -78,14 +77,12 @@ class Store:
         self, provider_id: str, identifier: str | None, *, active: bool, name: str | None = None
     ) -> Integration:
         """Add an integration, newer than all others."""
-        first = not any(known.provider_id == provider_id for known in self.integrations)
         integration = Integration(
             self.make_id(),
             provider_id,
             identifier or self._make_identifier(provider_id),
             active,
             name or provider_id,
-            first and active and find_channel_type(provider_id) == "email",
             make_timestamp(self.clock()),
         )
         self.integrations.append(integration)

@@ -135,7 +135,7 @@ async def test_16000_characters_are_not_too_long() -> None:
 CHUNKED = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 NOT_HTTP = [
     b"hello\r\n\r\n",
-    b"FOO / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"get / HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET / HTTP/1.1\r\n\r\n",
     b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: x\r\nbroken\r\n\r\n",
