@@ -131,8 +131,11 @@ def test_no_key(run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", [["register", "a.csv"], ["show", "u1"]])
-def test_no_server(run: Run, tmp_path: Path, command: list[str]) -> None:
+def test_no_server(
+    run: Run, tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that is not there is told within seconds, and leaves no job file."""
+    monkeypatch.setattr("novu_async.cli._connection._PAUSES", (0.001, None))
     (tmp_path / "a.csv").write_bytes(GOOD)
     done = run(*command, "--server-url", "http://127.0.0.1:9")
     assert done.status == 2
