@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from core_doubles import KEY, TOKEN, WEBHOOK, reply, script
@@ -200,42 +200,6 @@ async def test_a_line_of_the_log_is_one_line(caplog: pytest.LogCaptureFixture) -
     assert records(caplog, logging.INFO)
     for text in records(caplog, logging.INFO):
         assert len(text.splitlines()) == 1
-
-
-@pytest.fixture
-async def debugging() -> AsyncIterator[None]:
-    """Turn on the debug mode of asyncio, which makes aiohttp and asyncio talk."""
-    loop = asyncio.get_running_loop()
-    loop.set_debug(True)
-    yield
-    loop.set_debug(False)
-
-
-FAULTS = [
-    "reset_before", "drop_before_reply", "reset_during_reply", "close_idle", "truncated_json",
-    "wrong_content_type", "html_error", "too_many_requests", "error_500", "error_503", "redirect",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_no_secret_is_logged(
-    fault: str, debugging: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    """At DEBUG of every logger no record holds the key, a token or a webhook URL."""
-    caplog.set_level(logging.DEBUG)
-    logging.getLogger("aiohttp").setLevel(logging.DEBUG)
-    async with (
-        LocalNovu(api_keys=[KEY]) as local,
-        Novu(KEY, server_url=local.url, retries=FAST) as novu,
-    ):
-        local.faults.next(fault, times=2, retry_after=0)  # type: ignore[arg-type]
-        credentials = novu.subscribers.credentials
-        for user, call in (("u1", credentials.append), ("u2", credentials.update)):
-            try:
-                await call(user, BOTH)
-            except NovuError:
-                logging.getLogger("caller").exception("failed")
-    assert_no_secret(caplog)
 
 
 async def test_no_secret_is_logged_when_a_call_is_refused(
