@@ -1,6 +1,5 @@
 """The help of every command: complete, and with examples that run."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,11 +50,16 @@ def test_help_ends_in_an_example(path: str) -> None:
     assert all("novu-credentials" in line for line in example)
 
 
-@pytest.mark.parametrize("path", sorted(COMMANDS.keys() - set(ENDLESS)))
-def test_examples_run(path: str, environment: dict[str, str], tmp_path: Path) -> None:
+EXAMPLES = {tuple(_example(COMMANDS[path])): path for path in COMMANDS if path not in ENDLESS}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=EXAMPLES.values())
+def test_examples_run(example: tuple[str], environment: dict[str, str], tmp_path: Path) -> None:
     """The example of every command runs as it is, in a checkout; rows that fail are no mistake."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    for line in _example(COMMANDS[path]):
+    rows = (ROOT / "examples/device_tokens.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples/device_tokens.csv").write_text("".join(rows[:200]))
+    for line in example:
         done = subprocess.run(
             ["sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, timeout=50
         )

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,15 +61,18 @@ def source_files() -> list[Path]:
     return sorted([*ROOT.glob("novu_async/**/*.py"), *ROOT.glob("novu_sync/**/*.py")])
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """Yield the full name of every module that a file imports at run time."""
+@cache
+def imports_of(path: Path) -> set[str]:
+    """Return the full names of the modules that a file imports at run time."""
+    names = set()
     for node in _run_time_nodes(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+            names.add(node.module)
             if node.module in ("novu_async", "novu_sync"):
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
