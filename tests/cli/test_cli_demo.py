@@ -47,6 +47,7 @@ def test_demo_notices_what_is_wrong(
     assert found in capsys.readouterr().err
 
 
+@pytest.mark.once
 def test_script_runs_from_anywhere(tmp_path: Path) -> None:
     """scripts/demo finds its checkout by itself, sets it up, and ends as the demo ends."""
     scripts = tmp_path / "checkout" / "scripts"

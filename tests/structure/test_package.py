@@ -80,6 +80,7 @@ def test_the_wheel_is_small_and_holds_only_the_packages(built: Path) -> None:
     assert {"README.md", "LICENSE", "CHANGELOG.md", "tests/conftest.py"} <= inside
 
 
+@pytest.mark.once
 @pytest.mark.timeout(300)
 def test_the_wheel_works_with_the_five_core_dependencies_alone(built: Path, tmp_path: Path) -> None:
     """Installed into an empty environment: a call, a bulk job, and a clear word from the CLI."""

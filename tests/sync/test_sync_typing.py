@@ -32,6 +32,7 @@ def run(*command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.once
 @pytest.mark.timeout(300)
 def test_mypy_refuses_the_wrong_uses_alone() -> None:
     """mypy --strict sees names, keywords, defaults and results through the descriptors."""
@@ -41,6 +42,7 @@ def test_mypy_refuses_the_wrong_uses_alone() -> None:
     assert lines == WRONG, output
 
 
+@pytest.mark.once
 @pytest.mark.timeout(300)
 def test_pyright_refuses_the_wrong_uses_alone() -> None:
     """pyright sees the same."""
