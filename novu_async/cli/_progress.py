@@ -1,5 +1,6 @@
 """How far a job is: a bar on a terminal, a line every ten seconds elsewhere."""
 
+import math
 import os
 import sys
 import time
@@ -49,24 +50,13 @@ class Lines:
         say(text)
 
 
-class Silent:
-    """Shows messages only."""
-
-    def show(self, progress: "Progress") -> None:
-        """Show nothing."""
-
-    def note(self, text: str) -> None:
-        """Write a message."""
-        say(text)
-
-
 @contextmanager
 def open_display(
     *, quiet: bool = False, seconds_between_lines: float = SECONDS_BETWEEN_LINES
 ) -> Iterator[Display]:
     """Choose how to show progress, for as long as a job runs."""
     if quiet:
-        yield Silent()
+        yield Lines(math.inf)
     elif _is_terminal():
         from novu_async.cli._bar import Bar
 
