@@ -46,7 +46,7 @@ It behaves as a running API was measured to behave (`era="2024"`: the community 
 | several environments, users, quotas, service-account keys | all `api_keys` are equal |
 | jitter of 5 % on stored times, cache expiry after two hours | exact times, no expiry |
 | the rule for subscriber ids of v2 | any id is accepted |
-| the words of Node's JSON parser, 304, deflate, preflight requests of browsers | plainer answers |
+| the words of Node's JSON parser, 304, deflated replies, preflight requests | plainer answers |
 | TLS, HTTP/2, proxies | plain HTTP/1.1; see `faults` |
 """
 
