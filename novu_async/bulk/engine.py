@@ -22,6 +22,7 @@ from novu_async.bulk.stops import (
     OUTAGE_PAUSE_SECONDS,
     Integration,
     StopRule,
+    Suspect,
     integration_of,
     may_be_mistyped,
 )
@@ -266,9 +267,7 @@ class Engine:
         try:
             results = await self._send(writes)
         except NovuError as error:
-            now = self._clock.monotonic()
-            for write in writes:
-                self._settle_all(self._rule.failed(write, error, begun, now))
+            self._settle_all(self._rule.failed(writes, error, begun, self._clock.monotonic()))
             if self._rule.cause is not None:
                 self.stop()
             elif self._rule.is_outage:
@@ -287,14 +286,13 @@ class Engine:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), OUTAGE_PAUSE_SECONDS)
 
-    def _settle_all(self, failed: list[tuple[Write, NovuError]]) -> None:
-        for write, error in failed:
+    def _settle_all(self, failed: list[Suspect]) -> None:
+        for writes, error in failed:
             if self._puts_off and is_silence(error):
                 self._deferred += 1
                 continue
-            failure = explain(error, write.integration_identifier)
-            self._unrecorded += [Settled(row, FAILED, failure) for row in write.row_ids]
-            self._count(len(write.row_ids), FAILED)
+            for write in writes:
+                self._settle(write, Result(explain(error, write.integration_identifier)))
 
     def _settle(self, write: Write, result: Result) -> None:
         if not result.missing:

@@ -1,5 +1,7 @@
 """When a failure is the whole job's and not the row's: pure bookkeeping."""
 
+from collections.abc import Sequence
+
 from attrs import define, field
 
 from novu_async import errors
@@ -14,7 +16,9 @@ _AT_ONCE = (
     errors.ConfigurationError,
 )
 
-Suspect = tuple[Write, NovuError]
+Suspect = tuple[Sequence[Write], NovuError]
+"""The writes of a request that failed: several where one reads all of a subscriber back."""
+
 Integration = tuple[str, str]
 """A provider id, and the identifier of an integration or ""."""
 
@@ -83,29 +87,31 @@ class StopRule:
             self.recovered = True
         return self._take_answer(begun)
 
-    def failed(self, write: Write, error: NovuError, begun: int, now: float) -> list[Suspect]:
+    def failed(
+        self, writes: Sequence[Write], error: NovuError, begun: int, now: float
+    ) -> list[Suspect]:
         """Take in a failure; return those that are their rows' own. May set `cause`."""
         self._failures += 1
         if isinstance(error, _AT_ONCE) or _asked(error) > self.patience:
             self.cause = self.cause or error
             return []
         if is_silence(error):
-            self._take_silence(write, error, now)
+            self._take_silence(writes, error, now)
             return []
         own = self._take_answer(begun)
         if not isinstance(error, errors.IntegrationNotFoundError):
-            return [*own, (write, error)]
-        integration = integration_of(write)
+            return [*own, (writes, error)]
+        integration = integration_of(writes[0])  # only single writes end so
         if integration not in self.refused:
             missed = self._missed.setdefault(integration, [])
-            missed.append((write, error))
+            missed.append((writes, error))
             if len(missed) >= self.stop_after:
                 self.refused[integration] = error
                 del self._missed[integration]
         return own
 
-    def _take_silence(self, write: Write, error: NovuError, now: float) -> None:
-        self._unanswered.append((self._failures, (write, error)))
+    def _take_silence(self, writes: Sequence[Write], error: NovuError, now: float) -> None:
+        self._unanswered.append((self._failures, (writes, error)))
         self._silent_in_a_row += 1
         if self._silent_in_a_row == 1:
             self._silent_since = now

@@ -166,7 +166,7 @@ class Flow:
             (result,) = await self._sender.send([write])
         except NovuError as error:
             if not self._is_the_rows_own(write, error):
-                self._rule.failed(write, error, begun, self._clock.monotonic())
+                self._rule.failed([write], error, begun, self._clock.monotonic())
             self._rule.cause = self._rule.cause or next(iter(self._rule.refused.values()), None)
             result = Result(explain(error, write.integration_identifier))
             self._stop(self._rule.cause)

@@ -466,6 +466,18 @@ async def test_verify_names_what_is_not_stored(bulk: Bulk, tmp_path: Path) -> No
     assert (await bulk.verify(rows)).ok
 
 
+async def test_one_request_without_an_answer_is_one_however_many_writes_it_reads_back(
+    local: LocalNovu,
+) -> None:
+    """A subscriber is read at once: that its request failed does not stop the job."""
+    rows = [("u", "fcm", "a"), ("u", "apns", "b"), ("u", "expo", "c"), ("v", "fcm", "d")]
+    async with Novu(local.api_key, server_url=local.url, retries=None) as novu:
+        await novu.bulk.register(rows)
+        local.faults.next("error_503", method="GET")
+        report = await novu.bulk.verify(rows, concurrency=1, stop_after=2)
+        assert (report.done, report.requests) == (4, 3)
+
+
 async def test_a_refused_key_stops_the_job_at_once(local: LocalNovu) -> None:
     """Nothing failed, everything waits, and the error has the report."""
     async with Novu(api_key="wrong", server_url=local.url) as novu:

@@ -21,7 +21,7 @@ def write(number: int = 0, provider_id: str = "fcm", identifier: str | None = No
 def test_a_refused_key_stops_at_once(error: NovuError) -> None:
     """No row failed by it: all wait for the next run."""
     rule = StopRule(10)
-    assert rule.failed(write(), error, 0, 0.0) == []
+    assert rule.failed([write()], error, 0, 0.0) == []
     assert rule.cause is error
     assert rule.finish() == []
 
@@ -34,7 +34,7 @@ def test_a_server_that_asks_to_wait_for_too_long_stops_at_once(
     rule = StopRule(10, patience=60.0)
     rule.succeeded(write(), 0)
     error = errors.RateLimitError(retry_after=asked)
-    assert rule.failed(write(), error, 0, 0.0) == []
+    assert rule.failed([write()], error, 0, 0.0) == []
     assert (rule.cause is error) is stops
 
 
@@ -44,9 +44,9 @@ def test_a_server_that_asks_to_wait_for_too_long_stops_at_once(
 def test_a_silent_server_stops_after_so_many(error: NovuError) -> None:
     """The failures in a row are held back, and none of them is a row's own."""
     rule = StopRule(3)
-    assert rule.failed(write(1), error, 0, 0.0) == rule.failed(write(2), error, 0, 0.0) == []
+    assert rule.failed([write(1)], error, 0, 0.0) == rule.failed([write(2)], error, 0, 0.0) == []
     assert rule.cause is None
-    assert rule.failed(write(3), error, 0, 0.0) == []
+    assert rule.failed([write(3)], error, 0, 0.0) == []
     assert rule.cause is error
     assert rule.finish() == []
 
@@ -57,13 +57,13 @@ def test_a_server_that_answered_before_may_be_silent_for_a_while() -> None:
     error = errors.ServerError()
     rule.succeeded(write(), 0)
     for now in (100.0, 101.0, 129.9):
-        rule.failed(write(), error, rule.begin(), now)
+        rule.failed([write()], error, rule.begin(), now)
     assert rule.is_outage
     assert rule.cause is None
     rule.succeeded(write(), rule.begin())
     assert not rule.is_outage
-    rule.failed(write(), error, rule.begin(), 200.0)
-    rule.failed(write(), error, rule.begin(), 230.0)
+    rule.failed([write()], error, rule.begin(), 200.0)
+    rule.failed([write()], error, rule.begin(), 230.0)
     assert rule.cause is error
 
 
@@ -73,13 +73,13 @@ def test_an_answer_in_between_starts_again(answer: NovuError | None) -> None:
     rule = StopRule(2)
     error = errors.ServerError()
     for number in range(5):
-        assert rule.failed(write(number), error, rule.begin(), 0.0) == []
+        assert rule.failed([write(number)], error, rule.begin(), 0.0) == []
         begun = rule.begin()
         if answer is None:
-            assert rule.succeeded(write(9), begun) == [(write(number), error)]
+            assert rule.succeeded(write(9), begun) == [([write(number)], error)]
         else:
-            own = rule.failed(write(9), answer, begun, 0.0)
-            assert own == [(write(number), error), (write(9), answer)]
+            own = rule.failed([write(9)], answer, begun, 0.0)
+            assert own == [([write(number)], error), ([write(9)], answer)]
     assert rule.cause is None
 
 
@@ -88,10 +88,10 @@ def test_an_answer_to_an_earlier_write_proves_nothing() -> None:
     rule = StopRule(2)
     error = errors.APIConnectionError()
     early = rule.begin()
-    rule.failed(write(1), error, early, 0.0)
+    rule.failed([write(1)], error, early, 0.0)
     assert rule.succeeded(write(2), early) == []
-    rule.failed(write(3), error, early, 0.0)
-    rule.failed(write(4), error, rule.begin(), 0.0)
+    rule.failed([write(3)], error, early, 0.0)
+    rule.failed([write(4)], error, rule.begin(), 0.0)
     assert rule.cause is error
     assert rule.finish() == []
 
@@ -103,7 +103,7 @@ def test_an_integration_that_is_not_there_is_refused() -> None:
     for number in range(3):
         assert rule.succeeded(write(9, "apns"), rule.begin()) == []
         assert rule.refused == {}
-        assert rule.failed(write(number), error, rule.begin(), 0.0) == []
+        assert rule.failed([write(number)], error, rule.begin(), 0.0) == []
     assert rule.refused == {("fcm", ""): error}
     assert rule.cause is None
     assert rule.finish() == []
@@ -120,14 +120,14 @@ def test_an_integration_that_is_there_again_is_refused_no_more(
     other = write(3, "fcm", "fcm-ue")
     early = rule.begin()
     for number in range(failures):
-        assert rule.failed(write(number, "fcm", identifier), error, early, 0.0) == []
+        assert rule.failed([write(number, "fcm", identifier)], error, early, 0.0) == []
     assert list(rule.refused) == [("fcm", identifier or "")] * (failures > 2)
-    assert rule.failed(other, error, early, 0.0) == []
+    assert rule.failed([other], error, early, 0.0) == []
     assert not rule.recovered
     assert rule.succeeded(write(9, "fcm", identifier), early) == []
     assert rule.recovered
     assert rule.refused == {}
-    assert rule.finish() == [(other, error)]
+    assert rule.finish() == [([other], error)]
 
 
 @pytest.mark.parametrize(
@@ -143,17 +143,17 @@ def test_the_end_hands_out_what_was_held_back() -> None:
     """Too few failures to judge are their rows' own at the end."""
     rule = StopRule(9)
     missing, silent = errors.IntegrationNotFoundError(), errors.APIConnectionError()
-    rule.failed(write(1, "expo"), missing, 0, 0.0)
+    rule.failed([write(1, "expo")], missing, 0, 0.0)
     rule.succeeded(write(2), 0)
-    rule.failed(write(3), silent, 0, 0.0)
-    assert rule.finish() == [(write(1, "expo"), missing), (write(3), silent)]
+    rule.failed([write(3)], silent, 0, 0.0)
+    assert rule.finish() == [([write(1, "expo")], missing), ([write(3)], silent)]
     assert rule.cause is None
 
 
 def test_a_short_job_that_got_no_answer_at_all_is_stopped() -> None:
     """Its rows wait, however few they are."""
     rule = StopRule(9)
-    rule.failed(write(1), errors.APIConnectionError("refused"), 0, 0.0)
+    rule.failed([write(1)], errors.APIConnectionError("refused"), 0, 0.0)
     assert rule.finish() == []
     assert str(rule.cause) == "refused"
 
