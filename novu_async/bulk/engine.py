@@ -5,8 +5,8 @@ after another; the recorder commits what became of them a few times a second.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -80,7 +80,8 @@ class Engine:
         self._deferred = 0
         self._puts_off = True
         self._put_off: set[tuple[str, str]] = set()
-        self._unrecorded: list[Settled] = []
+        self._unrecorded: Settled = defaultdict(list)
+        self._unrecorded_rows = 0
         self._stopping = False
         self._ended = asyncio.Event()
         self._due = asyncio.Event()
@@ -176,8 +177,7 @@ class Engine:
                 row = stored.row
                 failure = failures.get((row.provider_id, row.integration_identifier))
                 if failure is not None:
-                    self._unrecorded.append(Settled(stored.id, FAILED, failure))
-                    self._count(1, FAILED)
+                    self._take(failure, [stored.id])
             await self._record()
 
     async def _run_tasks(self) -> None:
@@ -296,19 +296,18 @@ class Engine:
 
     def _settle(self, write: Write, result: Result) -> None:
         if not result.missing:
-            state = self._to if result.failure is None else FAILED
-            self._unrecorded += [Settled(row, state, result.failure) for row in write.row_ids]
-            self._count(len(write.row_ids), state)
+            self._take(result.failure, write.row_ids)
         else:
-            for row, token in zip(write.row_ids, write.tokens, strict=True):
-                failure = result.missing.get(token)
-                state = self._to if failure is None else FAILED
-                self._unrecorded.append(Settled(row, state, failure))
-                self._count(1, state)
-        if len(self._unrecorded) >= self._most_unrecorded:
+            for row_id, token in zip(write.row_ids, write.tokens, strict=True):
+                self._take(result.missing.get(token), [row_id])
+        if self._unrecorded_rows >= self._most_unrecorded:
             self._due.set()
 
-    def _count(self, rows: int, state: int) -> None:
+    def _take(self, failure: Failure | None, row_ids: Sequence[int]) -> None:
+        """Take in what became of some rows."""
+        state, rows = self._to if failure is None else FAILED, len(row_ids)
+        self._unrecorded[state, failure] += row_ids
+        self._unrecorded_rows += rows
         self._counts[self._from] -= rows
         self._counts[state] += rows
 
@@ -321,7 +320,8 @@ class Engine:
             self._report()
 
     async def _record(self) -> None:
-        settled, self._unrecorded = self._unrecorded, []
+        settled, self._unrecorded = self._unrecorded, defaultdict(list)
+        self._unrecorded_rows = 0
         now, counted = self._clock.monotonic(), self._count_requests()
         requests, seconds = counted - self._recorded_requests, now - self._recorded_at
         self._recorded_requests, self._recorded_at = counted, now

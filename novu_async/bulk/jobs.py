@@ -147,7 +147,7 @@ async def _check_same(
     if source is not None:
         await _check_input(journal, source, operation, thread, watch)
     if "key_salt" in meta and server.digest_key(meta["key_salt"]) != meta["key_digest"]:
-        await thread.run(journal.record, (), other_keys=1)
+        await thread.run(journal.record, {}, other_keys=1)
         logger.warning(
             "the job file %s was made with another API key: if that is for another environment, "
             "what is done there is not done here; choose another job file then",

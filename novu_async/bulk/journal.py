@@ -62,12 +62,8 @@ _STATUS: dict[int, Status] = {
 }
 
 
-class Settled(NamedTuple):
-    """What became of one row of the job file; `failure` is None where all is well."""
-
-    row_id: int
-    state: int
-    failure: Failure | None = None
+Settled = dict[tuple[int, Failure | None], list[int]]
+"""The ids of rows by what became of them: their state, and why they failed."""
 
 
 class FailedRow(NamedTuple):
@@ -129,18 +125,15 @@ class Journal:
         sql = "SELECT DISTINCT provider_id, integration_identifier FROM rows WHERE state = ?"
         return set(self.query(sql, state))
 
-    def record(self, settled: Sequence[Settled], **totals: float) -> None:
+    def record(self, settled: Settled, **totals: float) -> None:
         """Commit what became of some rows, and add to the totals of the job.
 
         In one statement: each one hands the interpreter's lock to and fro, and waits for the event
         loop to give it back.
         """
-        alike: dict[tuple[int, Failure | None], list[int]] = {}
-        for row_id, state, failure in settled:
-            alike.setdefault((state, failure), []).append(row_id)
         meta = {name: self.meta.get(name, 0) + more for name, more in totals.items()}
         changes: list[list[Any]] = [[None, None, None, None, [], meta]]
-        changes += ([state, *_told(why), row_ids, {}] for (state, why), row_ids in alike.items())
+        changes += ([state, *_told(why), row_ids, {}] for (state, why), row_ids in settled.items())
         with explained(self.path):
             self._db.execute(_SETTLE, (json.dumps(changes),))
         self.meta |= meta
