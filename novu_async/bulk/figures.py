@@ -1,6 +1,9 @@
 # ruff: noqa: S608, the queries are put together from this package's constants only
 """The figures of a dry run, from a job file that was loaded and never sent."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from novu_async._secrets import fingerprint
 from novu_async.bulk.journal import Journal
 from novu_async.bulk.loader import WAITING
@@ -14,6 +17,8 @@ from novu_async.bulk.plan import (
     seconds_by_plan,
 )
 from novu_async.providers import is_known, nearest_provider
+
+T = TypeVar("T")
 
 _EXAMPLES = 5
 _CHANNEL = "subscriber_id, provider_id, integration_identifier"
@@ -54,19 +59,22 @@ def _unknown_providers(journal: Journal) -> tuple[UnknownProvider, ...]:
 
 
 def _shared_tokens(journal: Journal) -> Examples[SharedToken]:
-    shared = (
-        "SELECT token, count(DISTINCT subscriber_id) AS subscribers FROM rows "
-        "WHERE token IS NOT NULL GROUP BY token HAVING subscribers > 1"
+    found = journal.query(
+        "SELECT count(*) OVER (), token, count(DISTINCT subscriber_id) AS subscribers FROM rows "
+        "WHERE token IS NOT NULL GROUP BY token HAVING subscribers > 1 "
+        f"ORDER BY subscribers DESC, token LIMIT {_EXAMPLES}"
     )
-    count = journal.query(f"SELECT count(*) FROM ({shared})")[0][0]
-    first = journal.query(f"{shared} ORDER BY subscribers DESC, token LIMIT {_EXAMPLES}")
-    return Examples(
-        count,
-        tuple(
-            SharedToken(fingerprint(token), subscribers, _lines_of(journal, token))
-            for token, subscribers in first
+    return _examples(
+        found,
+        lambda token, subscribers: SharedToken(
+            fingerprint(token), subscribers, _lines_of(journal, token)
         ),
     )
+
+
+def _examples(found: list[tuple[Any, ...]], make: Callable[..., T]) -> Examples[T]:
+    """Make examples of what was found; each row begins with how many there are in all."""
+    return Examples(found[0][0] if found else 0, tuple(make(*row[1:]) for row in found))
 
 
 def _lines_of(journal: Journal, token: str) -> tuple[int, ...]:
@@ -79,19 +87,20 @@ def _lines_of(journal: Journal, token: str) -> tuple[int, ...]:
 def _over_limit(journal: Journal) -> Examples[Channel]:
     if journal.meta["operation"] not in ("append", "replace"):
         return Examples(0, ())  # the others put no tokens into a channel
-    large = (
-        f"SELECT subscriber_id, provider_id, count(token) AS tokens FROM rows "
-        f"WHERE state = {WAITING} GROUP BY {_CHANNEL} HAVING tokens > {MAX_CHANNEL_TOKENS}"
+    found = journal.query(
+        "SELECT count(*) OVER (), subscriber_id, provider_id, count(token) AS tokens FROM rows "
+        f"WHERE state = {WAITING} GROUP BY {_CHANNEL} HAVING tokens > {MAX_CHANNEL_TOKENS} "
+        f"ORDER BY tokens DESC LIMIT {_EXAMPLES}"
     )
-    count = journal.query(f"SELECT count(*) FROM ({large})")[0][0]
-    first = journal.query(f"{large} ORDER BY tokens DESC LIMIT {_EXAMPLES}")
-    return Examples(count, tuple(Channel(*row) for row in first))
+    return _examples(found, Channel)
 
 
 def _padded(journal: Journal) -> Examples[int]:
     names = ("subscriber_id", "provider_id", "integration_identifier", "token", "webhook_url")
     is_padded = " OR ".join(f"{name} != trim({name}, blanks)" for name in names)
-    padded = f"SELECT line FROM rows, (SELECT ? AS blanks) WHERE {is_padded}"
-    count = journal.query(f"SELECT count(*) FROM ({padded})", _BLANKS)[0][0]
-    first = journal.query(f"{padded} ORDER BY line LIMIT {_EXAMPLES}", _BLANKS)
-    return Examples(count, tuple(line for (line,) in first))
+    found = journal.query(
+        f"SELECT count(*) OVER (), line FROM rows, (SELECT ? AS blanks) WHERE {is_padded} "
+        f"ORDER BY line LIMIT {_EXAMPLES}",
+        _BLANKS,
+    )
+    return _examples(found, int)
