@@ -248,7 +248,7 @@ async def plan(
     _check_options(operation, 1, on_missing_subscriber, 1)
     watch = _watch(progress)
     async with open_job(None, as_source(records), operation, NO_SERVER, watch) as opened:
-        return await opened.thread.run(make_dry_run, opened.journal)
+        return await opened.ask(make_dry_run)
 
 
 def _import_ahead() -> None:

@@ -1,12 +1,13 @@
 """Job files: made from an input, or gone on with after the input is seen to be the same."""
 
+import asyncio
 import os
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import field, frozen
 
@@ -21,6 +22,8 @@ from novu_async.bulk.records import Columns, Operation
 from novu_async.bulk.report import Outcome, Phase, Report
 from novu_async.bulk.thread import Thread
 from novu_async.errors import ConfigurationError, InvalidRequestError
+
+T = TypeVar("T")
 
 Watch = Callable[[Phase, int], None]
 
@@ -47,6 +50,14 @@ class Job:
     thread: Thread
     resumed: bool
 
+    async def ask(self, question: Callable[[Journal], T]) -> T:
+        """Read what may take long; it is broken off where the caller is cancelled."""
+        try:
+            return await self.thread.run(question, self.journal)
+        except asyncio.CancelledError:
+            self.journal.interrupt()
+            raise
+
     async def report(self, **more: Any) -> Report:
         """Return what the job did so far."""
         return await self.thread.run(self.journal.report, resumed=self.resumed, **more)
@@ -72,9 +83,10 @@ async def open_job(
         if not resumed:
             await _load(place, source, operation, server, thread, watch)
         journal = await thread.run(lambda: held.enter_context(closing(Journal(place))))
+        job = Job(journal, thread, resumed)
         if resumed:
-            await _check_same(journal, source, operation, server, thread, watch)
-        yield Job(journal, thread, resumed)
+            await _check_same(job, source, operation, server, watch)
+        yield job
     finally:
         await thread.close(held.close)
 
@@ -126,14 +138,9 @@ async def _load(
 
 
 async def _check_same(
-    journal: Journal,
-    source: Source | None,
-    operation: Operation,
-    server: Server,
-    thread: Thread,
-    watch: Watch,
+    job: Job, source: Source | None, operation: Operation, server: Server, watch: Watch
 ) -> None:
-    meta = journal.meta
+    journal, meta = job.journal, job.journal.meta
     for name, now, what in (
         ("operation", operation, "operation"),
         ("server_url", server.url, "server"),
@@ -143,11 +150,11 @@ async def _check_same(
                 f"the job file {journal.path} is for the {what} {meta[name]}, not {now}: "
                 "choose another job file"
             )
-    await thread.run(journal.check)
+    await job.ask(Journal.check)
     if source is not None:
-        await _check_input(journal, source, operation, thread, watch)
+        await _check_input(job, source, operation, watch)
     if "key_salt" in meta and server.digest_key(meta["key_salt"]) != meta["key_digest"]:
-        await thread.run(journal.record, {}, other_keys=1)
+        await job.thread.run(journal.record, {}, other_keys=1)
         logger.warning(
             "the job file %s was made with another API key: if that is for another environment, "
             "what is done there is not done here; choose another job file then",
@@ -155,14 +162,12 @@ async def _check_same(
         )
 
 
-async def _check_input(
-    journal: Journal, source: Source, operation: Operation, thread: Thread, watch: Watch
-) -> None:
-    meta = journal.meta
+async def _check_input(job: Job, source: Source, operation: Operation, watch: Watch) -> None:
+    journal, meta = job.journal, job.journal.meta
     fingerprint = Fingerprint()
     async with aclosing(read_all(source, operation)) as batches:
         async for rows in batches:
-            await thread.run(fingerprint.add, rows)
+            await job.thread.run(fingerprint.add, rows)
             watch("reading", fingerprint.rows)
     if str(fingerprint) != meta["fingerprint"]:
         raise ConfigurationError(

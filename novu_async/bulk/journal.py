@@ -140,7 +140,7 @@ class Journal:
 
     def counts(self) -> dict[int, int]:
         """Return how many rows are in each state."""
-        found = self._db.execute("SELECT state, count(*) FROM rows GROUP BY state")
+        found = self.query("SELECT state, count(*) FROM rows GROUP BY state")
         return dict.fromkeys((WAITING, DONE, FAILED, DUPLICATE, VERIFIED), 0) | dict(found)
 
     def report(self, **more: Any) -> Report:
@@ -222,7 +222,12 @@ class Journal:
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run a query on the rows."""
-        return self._db.execute(sql, values).fetchall()
+        with explained(self.path):
+            return self._db.execute(sql, values).fetchall()
+
+    def interrupt(self) -> None:
+        """Break off what is under way; unlike all others this may be called from any thread."""
+        self._db.interrupt()
 
     def close(self) -> None:
         """Close the file; its write-ahead log is folded in."""

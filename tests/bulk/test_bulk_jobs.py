@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from novu_async import Novu
 from novu_async.bulk import Bulk, Progress, Report, read_job, read_outcomes
+from novu_async.bulk.journal import Journal
 from novu_async.bulk.loader import Loader
 from novu_async.bulk.lock import JobLock
 from novu_async.errors import BulkError, ConfigurationError, InvalidRequestError
@@ -603,6 +605,36 @@ async def test_cancelling_interrupts_the_merge(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("way", ["plan", "resume"])
+async def test_cancelling_interrupts_what_reads_the_job_file(
+    bulk: Bulk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Neither the figures of a dry run nor the check of an old job hold up an interruption."""
+    began, ends = threading.Event(), []
+
+    def read_for_long(journal: Journal) -> None:
+        journal._db.set_progress_handler(began.set, 1000)
+        try:
+            journal.query(
+                "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n LIMIT 20000000) "
+                "SELECT max(i) FROM n"
+            )
+        except ConfigurationError as error:
+            ends.append(str(error))
+
+    await bulk.register(ROWS, job=tmp_path / "job")
+    monkeypatch.setattr("novu_async.bulk.bulk.make_dry_run", read_for_long)
+    monkeypatch.setattr(Journal, "check", read_for_long)
+    calls: Any = {"plan": bulk.plan, "resume": partial(bulk.register, job=tmp_path / "job")}
+    task = asyncio.create_task(calls[way](ROWS))
+    while not began.is_set():
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert "cannot be used: interrupted" in ends[0]
 
 
 async def test_a_job_takes_over_no_log_of_a_deleted_one(

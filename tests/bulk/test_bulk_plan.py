@@ -54,7 +54,8 @@ async def test_a_dry_run_says_what_the_job_would_do(bulk: Bulk, local: LocalNovu
 async def test_white_space_around_values_is_told(bulk: Bulk) -> None:
     """It is sent as it is, and no token or id has any."""
     rows = [("u", "fcm", "t"), ("u", "fcm", " t"), ("u ", "fcm", "t"), ("u", "fcm\ufeff", "t")]
-    assert (await bulk.plan(rows)).padded == Examples(3, (2, 3, 4))
+    rows += [(f"u{i}", "fcm", " t") for i in range(4)]
+    assert (await bulk.plan(rows)).padded == Examples(7, (2, 3, 4, 5, 6))
 
 
 async def test_the_figures_hold(bulk: Bulk, local: LocalNovu) -> None:
