@@ -112,12 +112,15 @@ def _report_write(
     *,
     as_json: bool,
 ) -> int:
+    from novu_async.cli._channel_text import channels_of, tokens_of
+
     _print_channels(subscriber_id, subscriber, provider_id, reveal=False, as_json=as_json)
     held = {
         token
-        for channel in subscriber.channels
+        for channel in channels_of(subscriber)
         if channel.provider_id == provider_id
-        for token in channel.credentials.device_tokens or ()
+        for token in tokens_of(channel.credentials)
+        if isinstance(token, str)
     }
     missing = len(set(tokens) - held)
     if missing:
@@ -184,9 +187,9 @@ def _print_channels(
     as_json: bool,
 ) -> None:
     """Print the channels of one provider, or of all."""
-    from novu_async.cli._channel_text import channel_as_json, describe_channel
+    from novu_async.cli._channel_text import channel_as_json, channels_of, describe_channel
 
-    channels = [one for one in subscriber.channels if provider_id in (None, one.provider_id)]
+    channels = [one for one in channels_of(subscriber) if provider_id in (None, one.provider_id)]
     if as_json:
         shown = [channel_as_json(channel, reveal=reveal) for channel in channels]
         echo_json({"subscriber_id": subscriber_id, "channels": shown})

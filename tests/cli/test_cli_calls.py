@@ -75,6 +75,17 @@ def test_show_of_nothing(run: Run) -> None:
     assert (done.status, done.out) == (0, "u1 has no channels\n")
 
 
+def test_show_passes_over_what_is_no_channel(run: Run, server: LocalNovu) -> None:
+    """Bulk writes of the API store channels as they come."""
+    odd = ("odd", None, {"deviceTokens": 7})
+    channels = [{"providerId": "apns", "credentials": one} for one in odd]
+    server.add_subscriber("u1", channels=channels)
+    done = run("append", "u1", "fcm", "one")
+    assert (done.status, done.err) == (0, "")
+    assert run("show", "u1").out.splitlines()[-1] == done.out.strip()
+    assert len(json.loads(run("show", "u1", "--json").out)["channels"]) == 3
+
+
 @pytest.mark.parametrize(
     ("verb", "given", "stored"),
     [
