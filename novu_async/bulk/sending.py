@@ -16,7 +16,7 @@ from novu_async.errors import (
     NovuError,
     SubscriberNotFoundError,
 )
-from novu_async.models import ChannelSettingsDto
+from novu_async.models import ChannelCredentials, ChannelSettingsDto
 
 
 @frozen
@@ -142,7 +142,11 @@ class Sender:
         if write.webhook_url is None:
             return self._compare(write, (t for one in own for t in _tokens_of(one)))
         wanted = (write.webhook_url, write.channel)
-        found = any(wanted == (one.webhook_url, write.channel and one.channel) for one in own)
+        found = any(
+            wanted == (one.webhook_url, write.channel and one.channel)
+            for one in own
+            if isinstance(one, ChannelCredentials)
+        )
         return Result(None if found else Failure(NOT_READ_BACK, retryable=True))
 
     def _compare(self, write: Write, stored: Iterable[str]) -> Result:

@@ -161,10 +161,14 @@ async def test_reading_back_a_delete() -> None:
 
 
 async def test_an_answer_of_unexpected_types_counts_as_not_stored() -> None:
-    """Whatever stands where tokens should be is none of them."""
+    """Whatever stands where tokens or a webhook URL should be is none of them."""
     broken = ChannelSettingsDto(provider_id="fcm", credentials="x")  # type: ignore[arg-type]
-    (result,) = await Sender(reads(broken), "append").verify([WRITE])
-    assert list(result.missing) == ["a", "b", "c"]
+    sender = Sender(reads(broken), "append")
+    tokens, webhook = await sender.verify(
+        [WRITE, Write("u", "fcm", None, (1,), webhook_url="https://h")]
+    )
+    assert list(tokens.missing) == ["a", "b", "c"]
+    assert webhook.failure is not None
 
 
 async def test_a_subscriber_that_is_not_there_has_nothing() -> None:
