@@ -15,13 +15,14 @@ from novu_async._aftermath import seconds_after
 from novu_async._clock import Clock
 from novu_async._endpoints import Endpoint
 from novu_async._log import log_attempt, log_end, log_retry, log_stop, logger
+from novu_async._loop import running_loop
 from novu_async._options import AS_CLIENT, Options
 from novu_async._ordering import Ordering, Turn
 from novu_async._pacing import Gate
 from novu_async._retry import RetryBudget, RetryConfig, is_retried, retry
 from novu_async._settings import Settings, is_plain_http, merge_headers
 from novu_async._shielding import finish, is_callers_own
-from novu_async._transport import Transport, running_loop
+from novu_async._transport import Transport
 from novu_async._wire import Reply, Request
 from novu_async.errors import APIConnectionError, APIError, CallError, RateLimitError
 from novu_async.observing import AttemptInfo, Observer, make_call_info

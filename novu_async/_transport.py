@@ -30,6 +30,7 @@ from aiohttp import ClientSession as ClientSession
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from novu_async._loop import explain_no_loop
 from novu_async._retry import RetryConfig
 from novu_async._settings import Settings
 from novu_async._shielding import is_callers_own
@@ -101,6 +102,12 @@ class _Connector(aiohttp.TCPConnector):
         super().__init__(**options)
         self._connecting = connecting
 
+    def close_kept(self) -> None:
+        """Close what is kept for later use; of that aiohttp has no public way either."""
+        for kept in getattr(self, "_conns", {}).values():
+            for protocol, _ in kept:
+                protocol.close()
+
     async def _create_connection(self, *args: Any) -> Any:
         task = asyncio.ensure_future(super()._create_connection(*args))
         self._connecting.add(task)
@@ -147,6 +154,8 @@ class Transport:
             else:
                 reply.attempts = attempts
                 return reply
+            if _is_dropped(failure) or isinstance(failure, TimeoutError):
+                self._close_kept()
             if isinstance(failure, _SpoiltError) and spoilt < _MAX_SPOILT:
                 spoilt += 1  # nothing was sent
             elif attempts == 1 and self._resends(request, failure, retries):
@@ -162,6 +171,12 @@ class Transport:
             raise translated from _cause_of(failure)
         finally:
             del failure, translated  # their tracebacks refer to this frame
+
+    def _close_kept(self) -> None:
+        """Close the idle connections where one was dead: others may be, and would cost a retry."""
+        connector = None if self._session is None else self._session.connector
+        if isinstance(connector, _Connector):
+            connector.close_kept()
 
     async def _send_once(self, request: Request, timeout: float) -> Reply:
         headers = request.headers
@@ -211,7 +226,7 @@ class Transport:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            raise ConfigurationError(_no_loop()) from None
+            raise ConfigurationError(explain_no_loop()) from None
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
@@ -428,21 +443,3 @@ def _wants_certificate(error: Exception) -> bool:
     """Tell whether a server refused us for our certificate, as TLS 1.3 does after the handshake."""
     said = str(error.__cause__) if isinstance(error.__cause__, ssl.SSLError) else ""
     return " alert " in said and ("certificate" in said or "unknown ca" in said)
-
-
-def running_loop() -> asyncio.AbstractEventLoop:
-    """Return the running event loop; raise with the way out where there is none."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise ConfigurationError(_no_loop()) from None
-
-
-def _no_loop() -> str:
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_run():
-        return (
-            "novu_async works on asyncio only; under trio call novu_sync through "
-            "trio.to_thread.run_sync"
-        )
-    return "no asyncio event loop is running; in plain code use novu_sync"

@@ -11,6 +11,7 @@ from novu_async._checks import check_new_subscriber_id, check_subscriber_id
 from novu_async._clock import Clock
 from novu_async._converter import parse_subscriber
 from novu_async._endpoints import CREATE_SUBSCRIBER
+from novu_async._loop import running_loop
 from novu_async._options import AS_CLIENT
 from novu_async._pacing import RateLimit
 from novu_async._pipeline import Pipeline
@@ -18,7 +19,7 @@ from novu_async._reading import Reader
 from novu_async._retry import RetryConfig
 from novu_async._secrets import digest, refuse_copy
 from novu_async._settings import make_settings
-from novu_async._transport import ClientSession, Transport, running_loop
+from novu_async._transport import ClientSession, Transport
 from novu_async.credentials import Credentials
 from novu_async.device_tokens import DeviceTokens
 from novu_async.errors import ConfigurationError

@@ -209,6 +209,28 @@ async def test_a_name_that_does_not_resolve() -> None:
     assert error.may_have_applied is False
 
 
+@pytest.mark.parametrize("end", [close, reset, hang()])
+async def test_where_one_kept_connection_is_dead_the_others_are_not_used(end: Any) -> None:
+    """A firewall, or a proxy that is restarted, forgets all of them: a retry takes a new one."""
+    seen, all_made = set[asyncio.StreamWriter](), asyncio.Event()
+
+    async def answer_once(writer: asyncio.StreamWriter) -> None:
+        if writer in seen:
+            await end(writer)
+            return
+        seen.add(writer)
+        if len(seen) == 8:
+            all_made.set()
+        await all_made.wait()
+        writer.write(http())
+
+    once_more = RetryConfig("backoff", BackoffStrategy(0, 0, 1, 60_000), max_attempts=2)
+    async with serve([answer_once]) as server, Novu(server, retries=once_more, timeout=0.5) as novu:
+        await asyncio.gather(*(append(novu, f"u{i}") for i in range(8)))
+        await novu.subscribers.retrieve("u1")
+        assert len(server.requests) == 10
+
+
 @pytest.mark.parametrize("drop", [close, reset])
 @pytest.mark.parametrize("method", ["append", "update", "delete"])
 async def test_a_dropped_connection_is_tried_once_more(drop: Any, method: str) -> None:

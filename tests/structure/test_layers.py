@@ -24,7 +24,7 @@ LAYERS = (
     {"errors"},
     {"models"},
     # rules, each about one thing
-    {"_converter", "_channels", "_ordering", "_pacing", "_retry", "observing"},
+    {"_converter", "_channels", "_loop", "_ordering", "_pacing", "_retry", "observing"},
     {"_checks", "utils"},
     {"_settings", "_wire"},
     # one exchange, one call
