@@ -195,10 +195,11 @@ class IterableSource(Source):
         self.header = tuple(
             column for name in FIELDS[:4] if (column := columns.column_of(name)) is not None
         )
+        self._cursor = items
         self._names = _cursor_columns(items)
 
     def prepare(self, operation: Operation) -> None:
-        """Check the columns of a cursor before any row is read."""
+        """Check the columns of a cursor, as soon as it knows them."""
         if self._names:
             self.check_header(self._names, operation)
 
@@ -211,6 +212,8 @@ class IterableSource(Source):
         return item if values is None else dict(values)
 
     def _named(self, item: Any) -> Any:
+        if self._names is None:  # those of psycopg2 on the server know their columns only now
+            self._names = _cursor_columns(self._cursor) or ()
         if self._names and _has_no_names(item):
             return dict(zip(self._names, item, strict=False))
         return item
@@ -233,7 +236,10 @@ class IterableSource(Source):
             async with aclosing(_each(self.items)) as items:
                 async for item in items:
                     line += 1
-                    batch.append(convert(line, self._named(item), self.columns, operation))
+                    named = self._named(item)
+                    if line == 1:
+                        self.prepare(operation)
+                    batch.append(convert(line, named, self.columns, operation))
                     if len(batch) >= size:
                         full, batch = batch, []
                         yield full
@@ -253,11 +259,13 @@ async def _each(items: Any) -> AsyncGenerator[Any, None]:
         yield item
 
 
-def _cursor_columns(items: object) -> tuple[str, ...]:
-    description = getattr(items, "description", None)
-    if not isinstance(description, Iterable):
-        return ()
-    return tuple(str(column[0]) for column in description)
+def _cursor_columns(items: object) -> tuple[str, ...] | None:
+    """Return the names of a cursor's columns; None where it does not know them yet."""
+    description = getattr(items, "description", ())
+    if description is None:
+        return None
+    is_cursor = isinstance(description, Iterable) and not isinstance(description, str)
+    return tuple(str(column[0]) for column in description) if is_cursor else ()
 
 
 def _has_no_names(item: object) -> bool:

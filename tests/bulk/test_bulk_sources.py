@@ -298,6 +298,29 @@ async def test_a_cursor_names_rows_of_any_type(bulk: Bulk, local: LocalNovu, mak
     await check(bulk, local, cursor)
 
 
+class LateCursor:
+    """A cursor that knows its columns once it has fetched, as those of psycopg2 on the server."""
+
+    def __init__(self, make: Any, *names: str) -> None:
+        self.description: Any = None
+        self._make, self._names = make, names
+
+    def __iter__(self) -> Iterator[Any]:
+        """Fetch the rows."""
+        self.description = [(name,) for name in self._names]
+        return (self._make((token, provider, str(user))) for user, provider, token in ROWS)
+
+
+@pytest.mark.parametrize("make", [tuple, list])
+async def test_a_cursor_may_know_its_columns_late(bulk: Bulk, local: LocalNovu, make: Any) -> None:
+    """Its rows are not taken in the order of our fields, and its columns are checked."""
+    names = ("token", "provider_id", "subscriber_id")
+    await check(bulk, local, LateCursor(make, *names))
+    assert novu_sync.bulk.plan(LateCursor(make, *names)).subscribers == 3
+    with pytest.raises(InvalidRequestError, match="no column 'subscriber_id'"):
+        novu_sync.bulk.plan(LateCursor(make, "token", "provider_id", "user"))
+
+
 class OneBuffer:
     """A cursor that fills one list with row after row, as some drivers do."""
 
