@@ -170,6 +170,9 @@ class Columns:
 def convert(line: int, item: Any, columns: Columns, operation: Operation) -> Row | Invalid:
     """Turn one item of an iterable into a row, or into what is wrong with it."""
     values = values_of(item, columns)
+    if values is None and isinstance(item, tuple | list):
+        wanted = ", ".join(_values_in_order(columns))
+        return Invalid(line, f"{len(item)} values where a row has at most {wanted}")
     if values is None:
         return Invalid(
             line, f"a row must be a DeviceToken, a dict or a tuple, not {name_type(item)}"
@@ -296,11 +299,15 @@ def _name_values(
 ) -> Mapping[str, Any] | None:
     values = tuple(item)
     if names is None:
-        wanted = [name for name in FIELDS[:4] if name not in columns.constants]
+        wanted = _values_in_order(columns)
         if len(values) > len(wanted):
             return None
         names = [columns.names.get(name, name) for name in wanted]
     return dict(zip(names, values, strict=False))
+
+
+def _values_in_order(columns: Columns) -> list[str]:
+    return [name for name in FIELDS[:4] if name not in columns.constants]
 
 
 def dump_values(values: Mapping[str, Any]) -> str:

@@ -178,6 +178,13 @@ def test_a_row_that_is_no_use_is_invalid(item: Any) -> None:
     assert row.reason
 
 
+def test_a_tuple_that_is_too_long_is_told_what_it_may_have() -> None:
+    """Of a database query, say, that has more columns; nothing of it is guessed."""
+    row = read(("u", "t", "i", "more"), constants={"provider_id": "fcm"})
+    reason = "4 values where a row has at most subscriber_id, token, integration_identifier"
+    assert row == Invalid(1, reason)
+
+
 def test_webhook_rows() -> None:
     """A chat row has a webhook_url, with a channel where it needs one."""
     assert read(WebhookUrl("u", "slack", "https://h", "general")) == Row(
