@@ -5,8 +5,7 @@ of an unexpected type is kept as it came, null counts as absent.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import attrs
 import cattrs
@@ -20,7 +19,7 @@ from novu_async.models import (
     UpdateSubscriberChannelRequestDto,
 )
 
-T = TypeVar("T")
+Read = Callable[[Any, Any], Any]
 
 _IRREGULAR = {
     "id": "_id",
@@ -46,60 +45,54 @@ def json_names(cls: type[attrs.AttrsInstance]) -> dict[str, str]:
     return {to_json_name(name): name for name in names}
 
 
-def _renames(cls: type[attrs.AttrsInstance]) -> dict[str, Any]:
-    return {ours: override(rename=theirs) for theirs, ours in json_names(cls).items()}
-
-
-def _tolerant_structure(cls: type[T]) -> Callable[[Any, Any], T]:
-    structure = make_dict_structure_fn(
-        cls, _converter, _cattrs_detailed_validation=False, **_renames(cast("Any", cls))
-    )
-    known = json_names(cast("Any", cls))
-
-    def read(value: Any, _: Any) -> T:
-        if not isinstance(value, Mapping):
-            return cast("T", value)
-        fields = {k: v for k, v in value.items() if k in known and v is not None}
-        extras = {k: v for k, v in value.items() if k not in known}
-        return structure({**fields, _EXTRAS: extras} if extras else fields, cls)
-
-    return read
+_converter = cattrs.Converter(detailed_validation=False)
 
 
 def _keep(value: Any, _: Any) -> Any:
     return value
 
 
+def _reader(cls: type[attrs.AttrsInstance], **hooks: Read) -> Read:
+    """Make what reads an object of the API; `hooks` read the fields that are objects themselves."""
+    known = json_names(cls)
+    fields = {
+        ours: override(rename=theirs, struct_hook=hooks.get(ours, _keep))
+        for theirs, ours in {**known, _EXTRAS: _EXTRAS}.items()
+    }
+    structure = make_dict_structure_fn(
+        cls, _converter, _cattrs_detailed_validation=False, **cast("Any", fields)
+    )
+
+    def read(value: Any, _: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        given = {k: v for k, v in value.items() if k in known and v is not None}
+        extras = {k: v for k, v in value.items() if k not in known}
+        return structure({**given, _EXTRAS: extras} if extras else given, cls)
+
+    return read
+
+
+_read_channel = _reader(ChannelSettingsDto, credentials=_reader(ChannelCredentials))
+
+
 def _read_channels(value: Any, _: Any) -> Any:
-    if not isinstance(value, list):
-        return value
-    return [_converter.structure(item, ChannelSettingsDto) for item in value]
+    return [_read_channel(one, None) for one in value] if isinstance(value, list) else value
 
 
-def _make_converter() -> cattrs.Converter:
-    converter = cattrs.Converter(detailed_validation=False)
-    for primitive in (str, bool, int, float):
-        converter.register_structure_hook(primitive, _keep)
-    for keep in (list[str], Mapping[str, Any]):
-        converter.register_structure_hook_func(partial(_is, keep), _keep)
-    converter.register_structure_hook_func(partial(_is, list[ChannelSettingsDto]), _read_channels)
-    return converter
+_read_subscriber = _reader(SubscriberResponseDto, channels=_read_channels)
 
 
-def _is(wanted: object, cls: object) -> bool:
-    return cls == wanted
-
-
-def _strict_unstructure(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
-    names: dict[str, Any] = {**_renames(cls), _EXTRAS: override(omit=True)}
+def _writer(cls: type[attrs.AttrsInstance]) -> Callable[[Any], dict[str, Any]]:
+    names: dict[str, Any] = {
+        ours: override(rename=theirs) for theirs, ours in json_names(cls).items()
+    }
+    names[_EXTRAS] = override(omit=True)
     return make_dict_unstructure_fn(cls, _converter, _cattrs_omit_if_default=True, **names)
 
 
-_converter = _make_converter()
 for _request in (ChannelCredentials, UpdateSubscriberChannelRequestDto):
-    _converter.register_unstructure_hook(_request, _strict_unstructure(_request))
-for _cls in (ChannelCredentials, ChannelSettingsDto, SubscriberResponseDto):
-    _converter.register_structure_hook(_cls, _tolerant_structure(_cls))
+    _converter.register_unstructure_hook(_request, _writer(_request))
 
 
 def unstructure_request(request: UpdateSubscriberChannelRequestDto) -> dict[str, Any]:
@@ -111,4 +104,4 @@ def parse_subscriber(body: bytes) -> SubscriberResponseDto:
     """Read the body of an answer; a subscriber with empty fields where it cannot be read."""
     document = _json.document_of(body)
     found = document if isinstance(document, dict) else {}
-    return _converter.structure(found, SubscriberResponseDto)
+    return cast("SubscriberResponseDto", _read_subscriber(found, None))
