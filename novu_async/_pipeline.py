@@ -138,8 +138,6 @@ class Pipeline:
         self._transport.check_usable()
         timeout = self.settings.timeout if options.timeout is None else options.timeout
         config = self.settings.retries if options.retries is ... else options.retries
-        if config is not None and config.strategy == "none":
-            config = None
         patience = timeout if config is None else config.backoff.max_elapsed_time / 1000
         call = _Call(request, timeout, patience, turn, self._gate_of(options), config)
         observer = self.settings.observer

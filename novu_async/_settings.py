@@ -226,13 +226,16 @@ def check_headers(
 
 
 def check_retries(retries: RetryConfig | None) -> RetryConfig | None:
-    """Refuse what is no RetryConfig before it is needed, which is when a call has failed."""
+    """Return None where nothing is sent again.
+
+    What is no RetryConfig is refused before it is needed, which is when a call has failed.
+    """
     if not isinstance(retries, RetryConfig | None):
         raise InvalidRequestError(
             f"retries must be a RetryConfig or None, not {name_type(retries, RetryConfig)}",
             "retries",
         )
-    return retries
+    return None if retries is None or retries.strategy == "none" else retries
 
 
 class Headers(dict[str, str]):
