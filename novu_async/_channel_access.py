@@ -278,7 +278,7 @@ class ChannelAccess:
 
     def _identifier_of(self, channel: Channel) -> str | None:
         """Return the identifier of a channel's integration; the caller's where it is not known."""
-        known = self.reader.identifier_of(channel.integration_id)
+        known = self.reader.identifiers.get(channel.integration_id)
         return known or self.target.integration_identifier
 
     def _parse(self, reply: Reply) -> list[Channel]:
@@ -316,7 +316,7 @@ class ChannelAccess:
         if identifier is None:
             is_meant = self.reader.newest.get(self.target.provider_id, found) == found != ""
         else:
-            is_meant = self.reader.identifier_of(found) == identifier
+            is_meant = self.reader.identifiers.get(found) == identifier
         return channel if is_meant else None
 
     async def _find_written(self, tokens: list[str]) -> Channel:

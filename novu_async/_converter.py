@@ -52,7 +52,7 @@ def _keep(value: Any, _: Any) -> Any:
     return value
 
 
-def _reader(cls: type[attrs.AttrsInstance], **hooks: Read) -> Read:
+def _make_read(cls: type[attrs.AttrsInstance], **hooks: Read) -> Read:
     """Make what reads an object of the API; `hooks` read the fields that are objects themselves."""
     known = json_names(cls)
     fields = {
@@ -73,17 +73,17 @@ def _reader(cls: type[attrs.AttrsInstance], **hooks: Read) -> Read:
     return read
 
 
-_read_channel = _reader(ChannelSettingsDto, credentials=_reader(ChannelCredentials))
+_read_channel = _make_read(ChannelSettingsDto, credentials=_make_read(ChannelCredentials))
 
 
 def _read_channels(value: Any, _: Any) -> Any:
     return [_read_channel(one, None) for one in value] if isinstance(value, list) else value
 
 
-_read_subscriber = _reader(SubscriberResponseDto, channels=_read_channels)
+_read_subscriber = _make_read(SubscriberResponseDto, channels=_read_channels)
 
 
-def _writer(cls: type[attrs.AttrsInstance]) -> Callable[[Any], dict[str, Any]]:
+def _make_write(cls: type[attrs.AttrsInstance]) -> Callable[[Any], dict[str, Any]]:
     names: dict[str, Any] = {
         ours: override(rename=theirs) for theirs, ours in json_names(cls).items()
     }
@@ -92,7 +92,7 @@ def _writer(cls: type[attrs.AttrsInstance]) -> Callable[[Any], dict[str, Any]]:
 
 
 for _request in (ChannelCredentials, UpdateSubscriberChannelRequestDto):
-    _converter.register_unstructure_hook(_request, _writer(_request))
+    _converter.register_unstructure_hook(_request, _make_write(_request))
 
 
 def unstructure_request(request: UpdateSubscriberChannelRequestDto) -> dict[str, Any]:

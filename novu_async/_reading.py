@@ -35,7 +35,8 @@ class Reader:
         self._read_at = float("-inf")
         self._under_way: dict[Options, asyncio.Task[BaseException | None]] = {}
         self._inactive: set[str] = set()
-        self._identifiers: dict[str, object] = {}
+        self.identifiers: dict[str, str] = {}
+        """The identifier of each integration that was read at any time, by its id."""
         self.newest: dict[str, str] = {}
         """The id of each provider's newest integration, as last read; empty before that."""
         self.has_v2: bool | None = None
@@ -114,12 +115,8 @@ class Reader:
         active = [one for one in self._integrations if one.get("active", True)]
         self.newest = {str(one.get("providerId")): id_of(one) for one in active}
         self._read_at = self._pipeline.clock.monotonic()
-        self._identifiers |= {id_of(one): one.get("identifier") for one in listed}
-
-    def identifier_of(self, integration_id: str) -> str | None:
-        """Return the identifier of an integration that was read at any time; None if not known."""
-        found = self._identifiers.get(integration_id)
-        return found if isinstance(found, str) else None
+        named = [one for one in listed if isinstance(one.get("identifier"), str)]
+        self.identifiers |= {id_of(one): one["identifier"] for one in named}
 
     async def integrations_of(
         self, channels: Iterable[Channel], *, needed: bool
