@@ -16,9 +16,35 @@ _GLOBAL_SHARE: Final = 1.5
 
 @define
 class _Bucket:
+    """Hold the tokens of one category, refilled only when too few are left."""
+
+    limit: int
+    burst: int
     tokens: int
     refilled_ms: float
     expires_ms: float
+
+    @property
+    def token_ms(self) -> float:
+        return _WINDOW_MS / self.limit
+
+    def charge(self, cost: int, now_ms: float) -> bool:
+        """Take the cost; change nothing when what was earned does not suffice either."""
+        if self.tokens < cost:
+            earned = math.floor((now_ms - self.refilled_ms) / self.token_ms)
+            filled = min(self.tokens + earned, self.burst)
+            if filled < cost:
+                return False
+            self.tokens = filled
+            self.refilled_ms += earned * self.token_ms
+            self.expires_ms = now_ms + _EXPIRY_MS
+        self.tokens -= cost
+        return True
+
+    def find_next_ms(self, cost: int) -> float:
+        """Tell when the next request of this cost is due."""
+        wait = cost if self.tokens >= cost else cost - self.tokens
+        return self.refilled_ms + wait * self.token_ms
 
 
 @frozen
@@ -52,65 +78,41 @@ class RateLimiter:
 
     def take(self, category: str, *, bulk: bool, now: float) -> Verdict:
         """Charge one request (100 tokens for a bulk one) at `now`, in seconds."""
-        limit = self._find_limit(category)
         kind, cost = ("bulk", BULK_COST) if bulk else ("single", 1)
         now_ms = now * 1000
-        blocked = self._blocked_ms.get((category, kind), 0.0)
-        if blocked > now_ms:
-            allowed, remaining, reset_ms = False, 0, blocked
-        else:
-            allowed, remaining, reset_ms = self._charge(category, limit, cost, now_ms)
-            if not allowed:
-                self._blocked_ms[category, kind] = reset_ms
-        seconds = max(math.ceil((reset_ms - now_ms) / 1000), 0)
-        return Verdict(
-            allowed, self._make_headers(category, kind, limit, remaining, seconds, allowed)
-        )
+        blocked_ms = self._blocked_ms.get((category, kind), 0.0)
+        if blocked_ms > now_ms:
+            bucket = self._buckets[category]
+            return _make_verdict(category, kind, bucket, blocked_ms - now_ms, allowed=False)
+        bucket = self._find_bucket(category, now_ms)
+        allowed = bucket.charge(cost, now_ms)
+        next_ms = bucket.find_next_ms(cost)
+        if not allowed:
+            self._blocked_ms[category, kind] = next_ms
+        return _make_verdict(category, kind, bucket, next_ms - now_ms, allowed=allowed)
 
-    def _find_limit(self, category: str) -> int:
-        share = 1.0 if category == "configuration" else _GLOBAL_SHARE
-        return max(math.floor(self.per_second * share * WINDOW_SECONDS), 1)
-
-    def _charge(
-        self, category: str, limit: int, cost: int, now_ms: float
-    ) -> tuple[bool, int, float]:
-        """Take the cost from the bucket: (allowed, tokens left, when the next one is due)."""
-        burst = math.floor(limit * (1 + _BURST))
-        token_ms = _WINDOW_MS / limit
+    def _find_bucket(self, category: str, now_ms: float) -> _Bucket:
         bucket = self._buckets.get(category)
         if bucket is None or bucket.expires_ms <= now_ms:
-            bucket = _Bucket(burst, now_ms, now_ms + _EXPIRY_MS)
+            share = 1.0 if category == "configuration" else _GLOBAL_SHARE
+            limit = max(math.floor(self.per_second * share * WINDOW_SECONDS), 1)
+            burst = math.floor(limit * (1 + _BURST))
+            bucket = _Bucket(limit, burst, burst, now_ms, now_ms + _EXPIRY_MS)
             self._buckets[category] = bucket
-        if bucket.tokens < cost and not self._refill(bucket, cost, burst, token_ms, now_ms):
-            return False, 0, bucket.refilled_ms + (cost - bucket.tokens) * token_ms
-        bucket.tokens -= cost
-        wait = cost if bucket.tokens >= cost else cost - bucket.tokens
-        return True, bucket.tokens, bucket.refilled_ms + wait * token_ms
+        return bucket
 
-    def _refill(
-        self, bucket: _Bucket, cost: int, burst: int, token_ms: float, now_ms: float
-    ) -> bool:
-        """Add the tokens earned since the last refill; change nothing when they do not suffice."""
-        earned = math.floor((now_ms - bucket.refilled_ms) / token_ms)
-        filled = min(bucket.tokens + earned, burst)
-        if filled < cost:
-            return False
-        bucket.tokens = filled
-        bucket.refilled_ms += earned * token_ms
-        bucket.expires_ms = now_ms + _EXPIRY_MS
-        return True
 
-    def _make_headers(
-        self, category: str, kind: str, limit: int, remaining: int, seconds: int, allowed: bool
-    ) -> dict[str, str]:
-        burst = math.floor(limit * (1 + _BURST))
-        headers = {
-            "RateLimit-Remaining": str(remaining),
-            "RateLimit-Limit": str(limit),
-            "RateLimit-Reset": str(seconds),
-            "RateLimit-Policy": f'{limit};w={WINDOW_SECONDS};burst={burst};comment="token bucket"'
-            f';category="{category}";cost="{kind}";serviceLevel="free"',
-        }
-        if not allowed:
-            headers["Retry-After"] = str(seconds)
-        return headers
+def _make_verdict(
+    category: str, kind: str, bucket: _Bucket, wait_ms: float, *, allowed: bool
+) -> Verdict:
+    seconds = max(math.ceil(wait_ms / 1000), 0)
+    headers = {
+        "RateLimit-Remaining": str(bucket.tokens if allowed else 0),
+        "RateLimit-Limit": str(bucket.limit),
+        "RateLimit-Reset": str(seconds),
+        "RateLimit-Policy": f"{bucket.limit};w={WINDOW_SECONDS};burst={bucket.burst};"
+        f'comment="token bucket";category="{category}";cost="{kind}";serviceLevel="free"',
+    }
+    if not allowed:
+        headers["Retry-After"] = str(seconds)
+    return Verdict(allowed, headers)
