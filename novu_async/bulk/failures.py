@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from attrs import frozen
 
 from novu_async.bulk.journal import FailedRow
+from novu_async.bulk.loader import part_of
 from novu_async.bulk.records import (
     ADDED_COLUMNS,
     FIELDS,
@@ -88,11 +89,6 @@ def _is_output(path: Path) -> bool:
             if os.path.samestat(os.stat(path), os.fstat(stream)):
                 return True
     return False
-
-
-def part_of(path: Path) -> Path:
-    """Return where a file is while it is not complete."""
-    return path.with_name(path.name + ".part")
 
 
 def _replace(target: Path, part: Path, rows: Iterable[FailedRow], shape: Shape) -> int:

@@ -56,9 +56,13 @@ _CACHE_KIBIBYTES = 1024
 
 
 def beside(job: Path) -> list[Path]:
-    """Return the files that SQLite makes and removes beside a job file."""
-    real = Path(os.path.realpath(job))
-    return [real.with_name(real.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
+    """Return the files that SQLite makes and removes beside a job file, which is no link."""
+    return [job.with_name(job.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
+
+
+def part_of(path: Path) -> Path:
+    """Return where a file is while it is not complete."""
+    return path.with_name(path.name + ".part")
 
 
 @contextmanager
@@ -134,7 +138,7 @@ class Loader:
 
     def __init__(self, path: Path, operation: Operation) -> None:
         self._path = path
-        self._part = path.with_name(path.name + ".part")
+        self._part = part_of(path)
         self._operation = operation
         self.fingerprint = Fingerprint()
         self.totals = Totals(operation)

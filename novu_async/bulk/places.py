@@ -4,8 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from novu_async.bulk.failures import explained, part_of, target_of
-from novu_async.bulk.loader import beside
+from novu_async.bulk.failures import explained, target_of
+from novu_async.bulk.loader import beside, part_of
 from novu_async.bulk.lock import lock_of
 from novu_async.errors import ConfigurationError, InvalidRequestError
 
