@@ -133,6 +133,7 @@ class Transport:
         self._path_begins = self._server.index("/", self._server.index("//") + 2)
         self._session_headers: Any = None
         self._foreign: dict[str, Any] = {}
+        self._typed: dict[str, str] = {}
         self._reading: set[aiohttp.ClientResponse] = set()
         self._connecting: set[asyncio.Task[Any]] = set()
         self.closed = False
@@ -179,10 +180,6 @@ class Transport:
             connector.close_kept()
 
     async def _send_once(self, request: Request, timeout: float) -> Reply:
-        headers = request.headers
-        if self._settings.session is not None and request.body:
-            # a session of the caller may have another type by default, or leave it out
-            headers = {**headers, "Content-Type": _JSON}
         session = self._session if self._session is not None else self._open_session()
         try:
             response = await session.request(
@@ -191,8 +188,11 @@ class Transport:
                 data=request.body and aiohttp.BytesPayload(request.body, content_type=_JSON),
                 timeout=_client_timeout(timeout),
                 allow_redirects=False,
-                # our own session has these already
-                headers=None if headers is self._session_headers else headers,
+                # our own session has these already; they are no variable of this frame, which
+                # error trackers would look into
+                headers=None
+                if request.headers is self._session_headers
+                else {**request.headers, **(self._typed if request.body else {})},
                 **self._foreign,
             )
             self._reading.add(response)
@@ -260,6 +260,8 @@ class Transport:
             if settings.session.closed:
                 raise ClientClosedError(_CLOSED_SESSION)
             self._session = settings.session
+            # it may have another type by default, or leave it out
+            self._typed = {"Content-Type": _JSON}
             self._foreign = {
                 "proxy": settings.proxy,
                 "ssl": settings.ssl,

@@ -5,7 +5,7 @@ import logging
 import pickle
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from attrs import define, field
@@ -64,14 +64,16 @@ class Search:
         self._search_locals(error)
 
     def _search_locals(self, error: BaseException) -> None:
+        """Look at the variables as error trackers record them: what is in a mapping one by one."""
         for one in chain_of(error):
-            described = traceback.TracebackException.from_exception(one, capture_locals=True)
-            for frame in described.stack:
-                for name, text in (frame.locals or {}).items():
-                    if MARK in text and "/tests/" not in frame.filename:
-                        module = "/".join(Path(frame.filename).parts[-2:])
+            for frame, _ in traceback.walk_tb(one.__traceback__):
+                code = frame.f_code
+                for name, value in frame.f_locals.items():
+                    text = repr(dict(value) if isinstance(value, Mapping) else value)
+                    if MARK in text and "/tests/" not in code.co_filename:
+                        module = "/".join(Path(code.co_filename).parts[-2:])
                         what = "key" if KEY in text else "other"
-                        self.in_locals[f"{what}: {module}:{frame.name}:{name}"] += 1
+                        self.in_locals[f"{what}: {module}:{code.co_name}:{name}"] += 1
 
     def logged(self, records: list[logging.LogRecord]) -> None:
         """Look through log records: text, arguments, extras and traceback."""
