@@ -101,8 +101,8 @@ class Bulk:
         - `stop_after`: the job is stopped after so many requests in a row without an answer, and
           nothing more is sent to an integration that so many in a row did not find.
         - `patience`: for so many seconds a server that has answered before may be in trouble; rows
-          that met it then are sent once more at the end. Where it asks to wait for longer (429 with
-          a Retry-After) the job is stopped.
+          that met it then are sent once more at the end, and again while it takes a tenth of more
+          than ten. Where it asks to wait for longer (429 with a Retry-After) the job is stopped.
         - `grace`: on cancellation, how long requests under way may take to finish, in seconds.
 
         Raises InvalidRequestError for a source that is no use as a whole, or files that would

@@ -33,6 +33,10 @@ _PAGE_ROWS = 500
 _TICK_SECONDS = 0.2
 _MOST_UNRECORDED = 10_000
 _RATE_TICKS = 50
+_FEW = 10
+_MOST_DEFERRED = 10
+"""Another pass may defer writes again where there are more than a few, and not more than so many
+times those that succeeded."""
 
 
 class Engine:
@@ -77,7 +81,7 @@ class Engine:
         self._stopped_for = stopped_for
         self._clock = Clock()
         self._rule = StopRule(stop_after, patience)
-        self._deferred = 0
+        self._deferred = self._succeeded = 0
         self._puts_off = True
         self._put_off: set[tuple[str, str]] = set()
         self._unrecorded: Settled = defaultdict(list)
@@ -132,18 +136,20 @@ class Engine:
     async def _run_passes(self) -> None:
         """Send everything, in as many passes as it takes.
 
-        A second pass sends what met a server in trouble; another one follows wherever an
+        A second pass sends what met a server in trouble; others follow for as long as one that is
+        overloaded, or a proxy that limits the rate, takes some more of many, and wherever an
         integration turned out to be there after all. Each needs a success, so they end.
         """
         self._puts_off = is_left = True
         while is_left:
-            self._deferred, self._rule.recovered = 0, False
+            self._deferred = self._succeeded = 0
+            self._rule.recovered = False
             await self._run_tasks()
             if self._stopping:
                 return
             self._settle_all(self._rule.finish())
             await self._record()
-            self._puts_off = False
+            self._puts_off = _FEW < self._deferred <= _MOST_DEFERRED * self._succeeded
             self._put_off.clear()
             is_left = self._rule.cause is None and (self._deferred > 0 or self._rule.recovered)
 
@@ -277,6 +283,7 @@ class Engine:
             self._leave(error)
             return False
         else:
+            self._succeeded += len(writes)
             for write, result in zip(writes, results, strict=True):
                 self._settle_all(self._rule.succeeded(write, begun))
                 self._settle(write, result)

@@ -661,6 +661,26 @@ async def test_rows_that_met_a_server_in_trouble_are_sent_once_more(
     assert report.ok
 
 
+async def test_a_server_that_takes_some_more_each_time_gets_all_rows(
+    bulk: Bulk, local: LocalNovu
+) -> None:
+    """One that is overloaded, or behind a limit of a proxy that answers 503, is no end of rows."""
+    for refused, taken in ((40, 0), (30, 10), (20, 10)):
+        local.faults.next("error_503", times=refused, after=taken)
+    rows = [(f"u{i}", "fcm", "t") for i in range(50)]
+    report = await bulk.register(rows, concurrency=1, stop_after=100)
+    assert (report.done, report.failed, report.requests) == (50, 0, 50 + 40 + 30 + 20)
+
+
+async def test_trouble_of_many_rows_that_stays_has_an_end(bulk: Bulk, local: LocalNovu) -> None:
+    """Where none of them succeeds they are sent twice more, and fail."""
+    rows = [(f"u{i}", "fcm", "t") for i in range(40)]
+    for i in range(20):
+        local.faults.next("error_503", times=100, subscriber_id=f"u{2 * i}")
+    report = await bulk.register(rows, concurrency=1, stop_after=100)
+    assert (report.done, report.failed, report.requests) == (20, 20, 40 + 20 + 20)
+
+
 @pytest.mark.parametrize("way", ["register", "stream"])
 async def test_a_retry_opens_no_file(
     local: LocalNovu, monkeypatch: pytest.MonkeyPatch, way: str
