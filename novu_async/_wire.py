@@ -49,6 +49,9 @@ _MAX_ERROR_BODY = 2 * MAX_BODY_BYTES
 """An error of the API echoes a request at most; what is longer was written by something else."""
 
 _DECODES = "a proxy before the API decodes paths, which it must pass on as they are"
+_find_title = re.compile(rb"<title>([^<]{1,100})</title>", re.IGNORECASE).search
+"""Of a page that a proxy has made: often the only reason it gives."""
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _can_go_astray = re.compile("/subscribers/[^/]*%(2F|5C|3F|23|25)").search
@@ -333,7 +336,9 @@ def _message(status: int, data: Mapping[str, Any], reply: Reply) -> str:
     kind = reply.headers.get("content-type", "").partition(";")[0] or "no content type"
     if status in _REDIRECTS:
         return "the server redirects, which would leak the key; set server_url to where the API is"
-    what = f"an answer that is not the API's ({kind}, {len(reply.body)} bytes)"
+    title = _find_title(reply.body[:_MAX_KEPT_BODY])
+    titled = f', titled "{title[1].decode(errors="replace").strip()}"' if title else ""
+    what = f"an answer that is not the API's ({kind}, {len(reply.body)} bytes{titled})"
     try:
         return f"{HTTPStatus(status).phrase}: {what}"
     except ValueError:

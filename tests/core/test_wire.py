@@ -367,6 +367,14 @@ def test_a_proxy_that_leads_to_another_subscriber_is_told(
     assert read_error(sent, reply(200, own), NOW) is None
 
 
+def test_the_title_of_a_page_is_told() -> None:
+    """A proxy says there what is wrong; not where a secret may be cut in half."""
+    page = b"<html>\r\n<head><Title>400 No required\nSSL certificate was sent </title></head>"
+    assert 'bytes, titled "400 No required SSL certificate was sent")' in str(error_of(400, page))
+    assert "titled" not in str(error_of(400, b"<title>" + b"x" * 101 + b"</title>"))
+    assert TOKEN not in str(error_of(400, f"<title>{TOKEN}</title>".encode()))
+
+
 def test_a_proxy_that_leads_nowhere_is_guessed() -> None:
     """The API knows no route for the path that it makes of the id."""
     url = build_url("http://h", APPEND, subscriber_id="a/b")
