@@ -30,7 +30,7 @@ from aiohttp import ClientSession as ClientSession
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from novu_async._loop import explain_no_loop
+from novu_async._loop import explain_no_loop, keep_large_blocks
 from novu_async._retry import RetryConfig
 from novu_async._settings import Settings
 from novu_async._shielding import is_callers_own
@@ -102,12 +102,6 @@ class _Connector(aiohttp.TCPConnector):
         super().__init__(**options)
         self._connecting = connecting
 
-    def close_kept(self) -> None:
-        """Close what is kept for later use; of that aiohttp has no public way either."""
-        for kept in getattr(self, "_conns", {}).values():
-            for protocol, _ in kept:
-                protocol.close()
-
     async def _create_connection(self, *args: Any) -> Any:
         task = asyncio.ensure_future(super()._create_connection(*args))
         self._connecting.add(task)
@@ -136,6 +130,7 @@ class Transport:
         self._typed: dict[str, str] = {}
         self._reading: set[aiohttp.ClientResponse] = set()
         self._connecting: set[asyncio.Task[Any]] = set()
+        self._sending: set[asyncio.Timeout] = set()
         self.closed = False
 
     async def send(self, request: Request, timeout: float, retries: RetryConfig | None) -> Reply:
@@ -146,10 +141,11 @@ class Transport:
         package may be sent twice. The answer or error counts both as `attempts`.
         """
         failure: Exception
+        send = self._send_once if self._settings.session is None else self._send_until_closed
         began, left, attempts, spoilt = time.monotonic(), timeout, 1, 0
         while True:
             try:
-                reply = await self._send_once(request, left)
+                reply = await send(request, left)
             except _FAILURES as error:
                 failure = error
             else:
@@ -177,7 +173,9 @@ class Transport:
         """Close the idle connections where one was dead: others may be, and would cost a retry."""
         connector = None if self._session is None else self._session.connector
         if isinstance(connector, _Connector):
-            connector.close_kept()
+            for kept in getattr(connector, "_conns", {}).values():  # there is no public way
+                for protocol, _ in kept:
+                    protocol.close()
 
     async def _send_once(self, request: Request, timeout: float) -> Reply:
         session = self._session if self._session is not None else self._open_session()
@@ -213,6 +211,19 @@ class Transport:
                 raise ClientClosedError(_CLOSED_SESSION) from None
             raise
 
+    async def _send_until_closed(self, request: Request, timeout: float) -> Reply:
+        """Send over a session of the caller's, which stays open where the client is closed."""
+        scope = asyncio.timeout(None)
+        self._sending.add(scope)
+        try:
+            async with scope:
+                return await self._send_once(request, timeout)
+        except TimeoutError:
+            self.check_usable()
+            raise
+        finally:
+            self._sending.discard(scope)
+
     def _resends(self, request: Request, failure: Exception, retries: RetryConfig | None) -> bool:
         """Tell whether to send again at once; the session of a caller may have done so."""
         if self._settings.session is not None and request.endpoint.method in _RESENT_BY_AIOHTTP:
@@ -242,6 +253,8 @@ class Transport:
             response.content.set_exception(aiohttp.ClientConnectionError("the client was closed"))
         for task in self._connecting:
             task.cancel()
+        for scope in self._sending:
+            scope.reschedule(0)
         session, self._session = self._session, None
         if session is not None and session is not self._settings.session:
             await session.close()
@@ -254,7 +267,7 @@ class Transport:
 
     def _open_session(self) -> aiohttp.ClientSession:
         self.check_usable()
-        _keep_large_blocks()
+        keep_large_blocks()
         settings = self._settings
         if settings.session is not None:
             if settings.session.closed:
@@ -333,16 +346,6 @@ def _client_timeout(seconds: float) -> aiohttp.ClientTimeout:
     # waiting for a connection ends a little earlier, so that it can be told from waiting for an
     # answer; aiohttp would round both up to the same second
     return aiohttp.ClientTimeout(seconds, connect=0.9 * seconds, ceil_threshold=math.inf)
-
-
-def _keep_large_blocks() -> None:
-    """Have glibc keep the memory that the standard event loop reads into.
-
-    The loop asks for 256 KiB before each read and gives nearly all of it back. glibc has such a
-    block mapped and unmapped every time, a sixth of a call's CPU over plain HTTP, until it has seen
-    a larger one freed (the dynamic threshold in mallopt(3)).
-    """
-    bytes(1 << 20)
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

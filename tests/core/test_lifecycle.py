@@ -78,16 +78,22 @@ async def test_a_client_that_was_never_used_closes_quietly() -> None:
 
 
 @pytest.mark.anyio
-async def test_closing_ends_the_calls_under_way(local: LocalNovu) -> None:
+@pytest.mark.parametrize("whose", ["ours", "the caller's"])
+async def test_closing_ends_the_calls_under_way(local: LocalNovu, whose: str) -> None:
     """A call that waits for its answer, or for its turn, ends with an error of ours."""
     local.faults.next("stall", times=5)
-    novu = Novu(local.api_key, server_url=local.url, retries=None)
-    calls = [asyncio.create_task(append(novu)) for _ in range(3)]
-    calls.append(asyncio.create_task(append(novu, "u2")))
-    while len(local.requests) < 2:
-        await asyncio.sleep(0)
-    await novu.aclose()
-    for error in await asyncio.gather(*calls, return_exceptions=True):
+    async with aiohttp.ClientSession() as session:
+        own = None if whose == "ours" else session
+        novu = Novu(local.api_key, server_url=local.url, retries=None, session=own)
+        calls = [asyncio.create_task(append(novu)) for _ in range(3)]
+        calls += [asyncio.create_task(append(novu, "u2")), asyncio.create_task(read(novu))]
+        while len(local.requests) < 3:
+            await asyncio.sleep(0)
+        await novu.aclose()
+        async with asyncio.timeout(5):
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert not session.closed
+    for error in ended:
         assert isinstance(error, ClientClosedError | APIConnectionError)
 
 
