@@ -205,12 +205,14 @@ async def _write_channels(
 
 
 async def _update_subscriber(call: Call) -> Any:
-    call.check(_validation.check_profile(call.body))
+    # only here a blank email counts as none
+    body = {**call.body, "email": None} if call.body.get("email") == "" else call.body
+    call.check(_validation.check_profile(body))
     known = await _read(call, call.subscriber_id)
     if known is None:
         raise ApiError(400, f"SubscriberId: {call.subscriber_id} not found")
-    profile = _pick_profile(call.body)
-    channels = call.body.get("channels") or []
+    profile = _pick_profile(body)
+    channels = body.get("channels") or []
     return {"data": await _update_known(call, call.subscriber_id, known, profile, channels)}
 
 
