@@ -56,17 +56,28 @@ def run_job(job: Job) -> int:
     from novu_async.errors import BulkError
 
     was_begun = job.files.job.exists()
-    if not was_begun and (kept := job.files.keep_earlier_failures()):
-        say(f"{job.files.failures} was there from an earlier run: it is {kept} now")
+    kept = None if was_begun else job.files.keep_earlier_failures()
     try:
         with open_display(quiet=job.quiet) as display:
             report = run(_begin(job, display.show), on_signal=lambda: display.note(_STOPPING))
     except BulkError as error:
+        _tell_kept(job, kept)
         return _end_stopped(job, error)
     except EndedBySignalError:
+        _tell_kept(job, kept)
         _end_interrupted(job, was_begun=was_begun)
         raise
+    except BaseException:  # refused before it began
+        if kept is not None and not os.path.lexists(job.files.failures):
+            kept.rename(job.files.failures)
+        raise
+    _tell_kept(job, kept)
     return _end_finished(job, report)
+
+
+def _tell_kept(job: Job, kept: Path | None) -> None:
+    if kept is not None:
+        say(f"{job.files.failures} was there from an earlier run: it is {kept} now")
 
 
 async def _begin(job: Job, show: "Callable[[Progress], None]") -> "Report":

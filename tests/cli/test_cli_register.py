@@ -102,6 +102,16 @@ def test_inputs_of_one_name_keep_their_failures(run: Run, tmp_path: Path) -> Non
     assert list_names(tmp_path) == {"mon", "tue", "wed", "in.failed.old.csv", "in.failed.old2.csv"}
 
 
+def test_a_refused_run_leaves_the_failures_of_an_earlier_one(run: Run, tmp_path: Path) -> None:
+    """A mistyped column is told before anything is read; what is to be put right stays in place."""
+    (tmp_path / "in.csv").write_text("subscriber_id,provider_id,token\nu1,fcm,\n")
+    assert run("register", "in.csv").status == 1
+    refused = run("register", "in.csv", "--map", "token=toekn")
+    assert refused.status == 2
+    assert "in.failed" not in refused.err
+    assert list_names(tmp_path) == {"in.csv", "in.failed.csv"}
+
+
 def test_failures_do_not_replace_the_output(start: Any, tmp_path: Path) -> None:
     """The file that takes what the program prints, also under the name /dev/stdout."""
     (tmp_path / "in.csv").write_text("subscriber_id,provider_id,token\nu1,fcm,\n")
