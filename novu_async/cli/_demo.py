@@ -57,7 +57,9 @@ async def _register(file: str, local: "LocalNovu", display: "Display") -> "Repor
     from novu_async.bulk import read_file
 
     async with local, Novu(api_key=local.api_key, server_url=local.url) as novu:
-        display.note(f"a local server at {local.url} admits {_REQUESTS_A_SECOND} requests a second")
+        display.note(
+            f"a local server at {local.url} admits {_REQUESTS_A_SECOND} requests/s after a burst"
+        )
         return await novu.bulk.register(read_file(file), progress=display.show)
 
 

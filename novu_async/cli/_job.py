@@ -25,7 +25,10 @@ def job() -> None:
 @click.argument("file")
 @json_option
 def show(file: str, as_json: bool) -> None:
-    """Show what a job has done so far, also while it runs: counts, failures by reason, rate."""
+    """Show what a job has done so far, also while it runs.
+
+    Counts, failures by reason, and rate.
+    """
     from novu_async.bulk import read_job
     from novu_async.cli._reports import as_json as make_json
     from novu_async.cli._reports import format_report

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group(epilog=example("echo token-1 | novu-credentials tokens add user-42 fcm -"))
 def tokens() -> None:
-    """Add, replace, remove, clear or list the device tokens of one channel.
+    """Change or list the device tokens of one channel.
 
     These verbs read the answer: nothing counts as stored that is not there.
     """

@@ -30,11 +30,12 @@ ENDLESS = ("novu-credentials", "novu-credentials serve")
 
 @pytest.mark.parametrize("path", COMMANDS)
 def test_help_says_what_and_how(path: str) -> None:
-    """Every command has a help text, a line in its group's list, and help for every option."""
+    """Every command has a help text, a whole line in its group's list, and help for each option."""
     command = COMMANDS[path]
-    context = click.Context(command, info_name=path)
+    context = click.Context(command, info_name=path, terminal_width=80)
     assert command.help
     assert command.get_short_help_str(limit=200)
+    assert "..." not in command.get_help(context).partition("Commands:")[2]
     options = [one for one in command.get_params(context) if isinstance(one, click.Option)]
     assert all(one.help for one in options)
 
