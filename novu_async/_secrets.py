@@ -66,7 +66,8 @@ def describe_tokens(tokens: Iterable[str] | None) -> str:
         return describe_type(tokens)
     shown = " ".join(fingerprint(str(token)) for token in tokens[:3])
     more = " ..." if len(tokens) > 3 else ""
-    return f"<{len(tokens)} device tokens{': ' if tokens else ''}{shown}{more}>"
+    plural = "" if len(tokens) == 1 else "s"
+    return f"<{len(tokens)} device token{plural}{': ' if tokens else ''}{shown}{more}>"
 
 
 def describe_url(url: str | None) -> str:

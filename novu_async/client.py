@@ -72,6 +72,9 @@ class Subscribers:
 class Novu:
     """A client of the Novu API for one environment; make one and share it.
 
+    Its calls are those of `subscribers.device_tokens`, `subscribers.credentials`, `subscribers`
+    (`retrieve`, `create`) and `bulk`: `help(novu.subscribers.device_tokens)` tells them.
+
     Its connections are opened with the first call, on the event loop of that call, and closed by
     `async with` or `aclose()`. All tasks of that loop may use it at the same time.
 

@@ -36,6 +36,9 @@ class Subscribers(Resource):
 class Novu:
     """A blocking client of the Novu API for one environment; make one and share it.
 
+    Its calls are those of `subscribers.device_tokens`, `subscribers.credentials`, `subscribers`
+    (`retrieve`, `create`) and `bulk`: `help(novu.subscribers.device_tokens)` tells them.
+
     Any number of threads may use it at the same time, inside a running event loop too, and in
     forked children. Its calls run in an event loop of its own, in a thread that the first call
     starts and that `with` or `close()` ends. Ctrl-C cancels the call under way and no other.

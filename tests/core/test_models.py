@@ -203,6 +203,7 @@ def test_no_token_or_url_is_shown() -> None:
         assert TOKEN not in repr(shown)
         assert WEBHOOK not in repr(shown)
     assert "<4 device tokens: #" in repr(request)
+    assert "<1 device token: #" in repr(response)
     assert repr(ChannelCredentials(device_tokens=[TOKEN])) in repr(response)
 
 
