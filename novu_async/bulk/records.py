@@ -115,7 +115,7 @@ class Columns:
     """Under which names a source has the fields of a row.
 
     - `names`: our field to the source's column, for the fields that are called otherwise there.
-    - `constants`: fields that have one value in all rows; they win over a column.
+    - `constants`: fields that have one value in all rows; they win over a column of that name.
     """
 
     names: Mapping[str, str] = field(factory=dict)
@@ -128,6 +128,11 @@ class Columns:
             if name not in FIELDS:
                 raise InvalidRequestError(
                     f"{name!r} is no field of a row; the fields are {', '.join(FIELDS)}", "columns"
+                )
+            if name in self.names and name in self.constants:
+                raise InvalidRequestError(
+                    f"{name} can come from column {self.names[name]!r} or be constant, not both",
+                    "columns",
                 )
         self._sources = [
             (name, self.names.get(name, name)) for name in FIELDS if name not in self.constants

@@ -29,7 +29,9 @@ _source_options = combine(
         metavar="FIELD=COLUMN",
         help="What a field is called in FILE, such as subscriber_id=user_id; repeatable.",
     ),
-    click.option("--provider", metavar="ID", help="Provider of all rows, such as fcm."),
+    click.option(
+        "--provider", metavar="ID", help="Provider of all rows, such as fcm, whatever FILE says."
+    ),
     click.option("--integration-identifier", metavar="ID", help="Integration of all rows."),
     click.option(
         "--only-retryable",

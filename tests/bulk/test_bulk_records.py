@@ -222,10 +222,12 @@ def test_delete_needs_no_token() -> None:
     assert read(("u", "fcm", "t"), "delete") == Row(1, "u", "fcm")
 
 
-def test_a_name_that_is_no_field_is_refused() -> None:
-    """A mapping of something that a row does not have is a mistake of the whole job."""
+def test_columns_that_cannot_be_are_refused() -> None:
+    """A name that is no field, or a field of two sources, is a mistake of the whole job."""
     with pytest.raises(InvalidRequestError, match="'device' is no field"):
         Columns({"device": "x"})
+    with pytest.raises(InvalidRequestError, match="'platform' or be constant, not both"):
+        Columns({"provider_id": "platform"}, {"provider_id": "fcm"})
 
 
 def test_no_repr_shows_a_secret() -> None:
