@@ -11,8 +11,8 @@ def read_seed(path: str) -> dict[str, Any]:
     """Return the arguments of LocalNovu that a seed file stands for.
 
     The form: {"subscribers": [ids or objects], "subscriber_range": {"prefix": "sub-", "count":
-    10000}, "integrations": [{"providerId", "identifier", "active"}]}; every part is optional.
-    A range counts from 0: sub-0, sub-1 and so on.
+    10000}, "integrations": [provider ids or {"providerId", "identifier", "active"}]}; every part
+    is optional. A range counts from 0: sub-0, sub-1 and so on.
 
     Raises click.ClickException for a file that cannot be read or is not of this form.
     """
@@ -64,7 +64,7 @@ def _is_subscriber(item: Any) -> bool:
 
 
 def _is_integration(item: Any) -> bool:
-    return (
+    return (isinstance(item, str) and item != "") or (
         isinstance(item, dict)
         and isinstance(item.get("providerId"), str)
         and isinstance(item.get("identifier", ""), str)

@@ -20,7 +20,8 @@ _KEPT_REQUESTS = 10_000
 @click.option(
     "--seed",
     metavar="FILE",
-    help="JSON with subscribers, subscriber_range and integrations to start with.",
+    help='What there is to start with: JSON such as {"subscribers": ["user-42"], '
+    '"integrations": ["fcm"], "subscriber_range": {"prefix": "sub-", "count": 9}}.',
 )
 @click.option(
     "--rate-limit",

@@ -65,13 +65,14 @@ def test_what_a_seed_stands_for(tmp_path: Path) -> None:
     seed = {
         "subscribers": ["u1", {"subscriberId": "u2"}],
         "subscriber_range": {"prefix": "sub-", "count": 3},
-        "integrations": [{"providerId": "fcm", "identifier": "main", "active": False}],
+        "integrations": [{"providerId": "fcm", "identifier": "main", "active": False}, "apns"],
     }
     path = tmp_path / "seed.json"
     path.write_text(json.dumps(seed), "utf-8-sig")
     local = LocalNovu(**read_seed(str(path)))
     assert list(local.subscribers) == ["u1", "u2", "sub-0", "sub-1", "sub-2"]
     assert local.integrations[0]["active"] is False
+    assert local.integrations[1]["providerId"] == "apns"
     path.write_text("{}")
     assert read_seed(str(path)) == {}
 
