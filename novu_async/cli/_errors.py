@@ -100,7 +100,9 @@ def _advise(error: BaseException) -> str:
     if isinstance(error, errors.IntegrationNotFoundError):
         return "activate an integration of this provider in Novu, or name an active one"
     if isinstance(error, errors.SubscriberNotFoundError):
-        return "create the subscriber first"
+        is_write = error.request is not None and error.request.method in ("PUT", "PATCH")
+        advice = "create the subscriber first, as `tokens add --on-missing create` does"
+        return advice if is_write else ""
     return ""
 
 

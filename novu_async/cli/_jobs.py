@@ -115,6 +115,10 @@ def _tell_failures(report: "Report") -> None:
     if path is None:
         return
     _name_failures(report)
+    if report.operation == "append" and any(
+        reason.reason == "no such subscriber" for reason in report.failures
+    ):
+        say(f"to create unknown subscribers: run this again with {path} --on-missing create")
     if any(reason.retryable for reason in report.failures) and report.operation != "verify":
         append = " --operation append" if report.operation == "replace" else ""
         say(f"some can succeed as they are: run this again with {path} --only-retryable{append}")

@@ -114,6 +114,8 @@ def test_tokens_add_creates_the_subscriber(run: Run) -> None:
         refused = run(*where)
         assert refused.status == 1
         assert "create the subscriber first" in refused.err
+        assert "--on-missing create" in refused.err
+        assert "create" not in run("show", "new", "--server-url", strict.url).err
         assert run(*where, "--on-missing", "create").status == 0
         assert strict.device_tokens("new", "fcm") == ["one"]
 

@@ -68,6 +68,7 @@ def test_failed_rows_can_be_fed_back(run: Run, tmp_path: Path) -> None:
         assert done.status == 1
         assert "1 row to put right: see in.failed.csv" in done.err
         assert "no such subscriber" in done.out
+        assert "run this again with in.failed.csv --on-missing create" in done.err
         with open(tmp_path / "in.failed.csv") as file:
             (failed,) = csv.DictReader(file)
         assert (failed["subscriber_id"], failed["token"]) == ("new", "two")
