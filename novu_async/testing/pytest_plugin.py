@@ -58,7 +58,8 @@ def local_novu(request: pytest.FixtureRequest) -> Iterator["LocalNovu"]:
     from novu_async.testing.server import LocalNovu
 
     mark = request.node.get_closest_marker("local_novu")
-    with LocalNovu.in_thread(**(mark.kwargs if mark else {})) as local:
+    args, options = (mark.args, mark.kwargs) if mark else ((), {})
+    with LocalNovu.in_thread(*args, **options) as local:  # which refuses args
         yield local
 
 

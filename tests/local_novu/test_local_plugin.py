@@ -46,6 +46,10 @@ def test_local_novu_serves_plain_and_async_tests(run: Any) -> None:
         def test_options(local_novu):
             assert local_novu.integrations == []
 
+        @pytest.mark.local_novu("2024")
+        def test_an_option_without_its_name(local_novu):
+            pass
+
         @pytest.mark.anyio
         @pytest.mark.parametrize("anyio_backend", ["asyncio"])
         async def test_async(local_novu, anyio_backend):
@@ -56,7 +60,8 @@ def test_local_novu_serves_plain_and_async_tests(run: Any) -> None:
         """,
         "--strict-markers",
     )
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*in_thread() takes 1 positional argument but 2 were given"])
 
 
 def test_novu_in_an_async_test_is_the_awaited_client(run: Any) -> None:
