@@ -1,4 +1,4 @@
-"""tokens add, replace, remove, clear and list: verbs that check what is stored."""
+"""tokens add, replace, remove, clear, list and repair: verbs that check what is stored."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -150,3 +150,15 @@ def clear(**options: Any) -> None:
 def list_(**options: Any) -> None:
     """List the device tokens, as fingerprints."""
     _run("list", **options)
+
+
+@tokens.command(epilog=example("novu-credentials tokens repair user-42 fcm"))
+@connects
+@names_channel
+@json_option
+def repair(**options: Any) -> None:
+    """Merge the duplicate channels that earlier races have left.
+
+    No token is lost, and nothing is written where there are none.
+    """
+    _run("repair", **options)

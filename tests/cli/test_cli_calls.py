@@ -107,6 +107,15 @@ def test_token_verbs(
     assert len(json.loads(done.out)["device_tokens"]) == len(stored)
 
 
+def test_tokens_repair_merges_duplicate_channels(run: Run, server: LocalNovu) -> None:
+    """Those that a race left are one afterwards, with the tokens of both."""
+    channels = [{"providerId": "fcm", "credentials": {"deviceTokens": [one]}} for one in "ab"]
+    server.add_subscriber("u1", channels=channels)
+    done = run("tokens", "repair", "u1", "fcm")
+    assert "repaired: fcm of u1 holds 2 device tokens" in done.out
+    assert len(server.subscribers["u1"]["channels"]) == 1
+
+
 def test_tokens_add_creates_the_subscriber(run: Run) -> None:
     """--on-missing create makes an unknown subscriber; without it the call is refused."""
     with LocalNovu.in_thread(subscribers=[]) as strict:
