@@ -253,8 +253,8 @@ class Transport:
             response.content.set_exception(aiohttp.ClientConnectionError("the client was closed"))
         for task in self._connecting:
             task.cancel()
-        for scope in self._sending:
-            scope.reschedule(0)
+        while self._sending:
+            self._sending.pop().reschedule(0)
         session, self._session = self._session, None
         if session is not None and session is not self._settings.session:
             await session.close()

@@ -80,7 +80,10 @@ async def test_a_client_that_was_never_used_closes_quietly() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("whose", ["ours", "the caller's"])
 async def test_closing_ends_the_calls_under_way(local: LocalNovu, whose: str) -> None:
-    """A call that waits for its answer, or for its turn, ends with an error of ours."""
+    """A call that waits for its answer, or for its turn, ends with an error of ours.
+
+    Closing again meanwhile does no harm.
+    """
     local.faults.next("stall", times=5)
     async with aiohttp.ClientSession() as session:
         own = None if whose == "ours" else session
@@ -89,7 +92,11 @@ async def test_closing_ends_the_calls_under_way(local: LocalNovu, whose: str) ->
         calls += [asyncio.create_task(append(novu, "u2")), asyncio.create_task(read(novu))]
         while len(local.requests) < 3:
             await asyncio.sleep(0)
-        await novu.aclose()
+        closings = []
+        for _ in range(3):
+            closings.append(asyncio.create_task(novu.aclose()))
+            await asyncio.sleep(0)
+        await asyncio.gather(*closings)
         async with asyncio.timeout(5):
             ended = await asyncio.gather(*calls, return_exceptions=True)
         assert not session.closed
