@@ -107,7 +107,7 @@ def make_settings(
         timeout=_check_positive(timeout, "timeout"),
         max_connections=_check_count(max_connections, "max_connections"),
         max_reply_bytes=_check_count(max_reply_bytes, "max_reply_bytes"),
-        proxy=_check_proxy(proxy) if proxy or not trust_env else _find_proxy(url),
+        proxy=_find_proxy(url) if trust_env and not proxy else _check_proxy(proxy or None),
         ssl=_check_ssl(ssl),
         session=_check_has(session, "session", "an aiohttp.ClientSession", "request", "closed"),
         headers=merge_headers(_make_headers(key), _of_client(check_headers, headers, "headers")),

@@ -181,6 +181,7 @@ PROXIES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]
         ),
         ({"http_proxy": "http://p:1", "no_proxy": "other"}, {"trust_env": True}, "http://p:1"),
         ({"http_proxy": "http://p:1", "no_proxy": "*"}, {"trust_env": True}, None),
+        ({"http_proxy": "http://p:1"}, {"proxy": ""}, None),
         ({}, {"trust_env": True}, None),
     ],
 )
