@@ -304,7 +304,7 @@ class Pipeline:
             async with asyncio.timeout(self._seconds_left(call)):
                 await self._wait_in_line(call)
         except TimeoutError:
-            raise call.last_error from None
+            raise call.last_error from call.last_error.__cause__
 
     def _seconds_left(self, call: _Call) -> float:
         """Return for how long the call may wait at the gate."""

@@ -46,17 +46,20 @@ async def test_a_call_that_the_gate_turns_away_later_raises_its_own_error() -> N
 
 
 async def test_a_deadline_that_passes_before_the_gate_is_no_stop() -> None:
-    """The note would blame an answer that nobody got."""
+    """The note would blame an answer that nobody got; what dropped the call is told."""
 
     async def oversleep(_: float) -> None:  # as where the machine was suspended
         call.clock.now += 1_000
         while call.pipeline.gate.enter():
             pass
 
-    call = script(reply(503))
+    dropped = APIConnectionError("dropped")
+    dropped.__cause__ = ConnectionResetError()
+    call = script(dropped)
     call.clock.sleep = oversleep  # type: ignore[method-assign]
-    with pytest.raises(ServerError) as caught:
+    with pytest.raises(APIConnectionError) as caught:
         await call()
+    assert isinstance(caught.value.__cause__, ConnectionResetError)
     assert len(call.transport.sent) == 1
     assert not any("not sent again" in note for note in getattr(caught.value, "__notes__", ()))
 
