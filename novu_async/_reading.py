@@ -66,18 +66,25 @@ class Reader:
         fails no call that can do without it.
         """
         if fresh or not self._is_remembered:
+            before = self._integrations
             try:
                 await self.refresh(_ONCE, joins=not fresh)
             except NovuError as error:
-                self._forget(error)
+                self._forget(before, error)
+                return None
         return self._integrations
 
     @property
     def _is_remembered(self) -> bool:
         return self._pipeline.clock.monotonic() - self._read_at <= _REMEMBERED_SECONDS
 
-    def _forget(self, error: NovuError) -> None:
-        """Do without the list; one that the server refuses is not asked for again at once."""
+    def _forget(self, before: list[dict[str, Any]] | None, error: NovuError) -> None:
+        """Do without the list that was there `before`, unless another read has brought a newer one.
+
+        One that the server refuses is not asked for again at once.
+        """
+        if self._integrations is not before:
+            return
         self._integrations = None
         now = self._pipeline.clock.monotonic()
         self._read_at = now if _is_refusal(error) else float("-inf")
@@ -127,7 +134,7 @@ class Reader:
         newer than what is remembered: then they are read anew. None where the server refuses them
         and they are not `needed`.
         """
-        ids = {channel.integration_id for channel in channels}
+        ids, before = {channel.integration_id for channel in channels}, self._integrations
         try:
             is_new = not self._is_remembered and await self.refresh(joins=True)
             known = self._inactive.union(map(id_of, self._integrations or ()))
@@ -137,7 +144,8 @@ class Reader:
         except NovuError as error:
             if needed or not _is_refusal(error):
                 raise
-            self._forget(error)
+            self._forget(before, error)
+            return None
         self._inactive |= ids.difference(map(id_of, self._integrations or ()))
         return self._integrations
 

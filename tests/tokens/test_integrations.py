@@ -229,6 +229,35 @@ async def test_a_list_that_is_shared_outlives_who_asked_for_it(
         assert count_lists(local) == 1
 
 
+async def test_a_list_that_fails_hides_none_that_comes_at_the_same_moment() -> None:
+    """The verb that had read it did without it, and took one channel for another."""
+    ids = {"old": "a", "new": "b"}
+    integrations = [{"_id": one, "providerId": "fcm", "createdAt": ids[one]} for one in ids]
+    channels = [fcm([ids[one]], _integrationId=one) for one in ids]
+    asked, failed = list[web.Request](), asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"data": {"subscriberId": "u", "channels": channels}})
+
+    async def list_integrations(request: web.Request) -> web.Response:
+        asked.append(request)
+        if len(asked) == 2:
+            failed.set()
+            return web.json_response({}, status=403)
+        await failed.wait()
+        return web.json_response({"data": integrations})
+
+    app = web.Application()
+    app.router.add_get("/v1/integrations/active", list_integrations)
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server, Novu("key", server_url=str(server.make_url("/"))) as novu:
+        listed = asyncio.create_task(novu.subscribers.device_tokens.list("u", "fcm"))
+        while not asked:
+            await asyncio.sleep(0)
+        await novu.subscribers.device_tokens.add("v", "fcm", "b")
+        assert (await listed).device_tokens == ("b",)
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks yet")
 async def test_a_list_that_fails_before_its_first_wait_is_shared_with_nobody(
     local: LocalNovu, nine: list[str]
