@@ -147,11 +147,13 @@ class Novu:
                 timeout_ms=timeout_ms,
                 retry_config=retry_config,
             )
-        except ConfigurationError as error:
+        except Exception as error:
             # tools that show the variables of a traceback are to find neither the key nor the
             # environment, and no client that is half made and cannot be shown
-            del api_key, secret_key, self
-            raise error.with_traceback(None) from None
+            del api_key, secret_key, proxy, headers, self
+            if isinstance(error, ConfigurationError):  # else it is of the function for the key
+                error.__traceback__ = None
+            raise
         self._pipeline = Pipeline(settings, Transport(settings, _caller()), Clock())
         self.subscribers = Subscribers(self._pipeline)
 

@@ -53,9 +53,11 @@ class Novu:
         made_at = f"{caller.f_code.co_filename}:{caller.f_lineno}"
         try:
             self._bridge = Bridge(lambda: _make_core(args, kwargs), made_at)
-        except ConfigurationError as error:
+        except Exception as error:
             del args, kwargs, self  # as `novu_async` does: tools show the variables of a traceback
-            raise error.with_traceback(None) from None
+            if isinstance(error, ConfigurationError):
+                error.__traceback__ = None
+            raise
         self.subscribers = Subscribers(self._bridge)
 
     @cached_property

@@ -326,6 +326,8 @@ def test_no_secret_of_blocking_code_is_seen(search: Search, debugging: None) -> 
         {"secret_key": KEY, "server": "mars"},
         {"api_key": KEY, "secret_key": "another"},
         {"api_key": KEY, "session": "none"},
+        {"timeout": -1, "proxy": f"http://me:{PASSWORD}@p:1", "headers": {"X-Gate": HEADER}},
+        {"api_key": lambda: {}["no such key"]},
     ],
     ids=lambda arguments: "+".join(arguments),
 )
@@ -335,7 +337,7 @@ def test_no_secret_of_a_client_that_cannot_be_made_is_seen(
 ) -> None:
     """Nor among the variables of the traceback, which had the whole environment."""
     monkeypatch.setenv("NOVU_API_KEY", KEY)
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises((ConfigurationError, KeyError)) as caught:
         make(**arguments)
     search.error("client", caught.value)
     assert not search.in_locals
