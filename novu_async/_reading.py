@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from novu_async import _endpoints
 from novu_async._channels import Channel
@@ -33,7 +34,8 @@ class Reader:
         self._pipeline = pipeline
         self._integrations: list[dict[str, Any]] | None = None
         self._read_at = float("-inf")
-        self._under_way: dict[Options, asyncio.Task[BaseException | None]] = {}
+        # weak: a task that has ended is not to keep its error, whose traceback refers to the client
+        self._under_way = WeakValueDictionary[Options, asyncio.Task[BaseException | None]]()
         self._inactive: set[str] = set()
         self.identifiers: dict[str, str] = {}
         """The identifier of each integration that was read at any time, by its id."""

@@ -1,8 +1,10 @@
 """Several integrations of one provider, lists of them that cannot be read, and old servers."""
 
 import asyncio
+import gc
 import json
 import sys
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -256,6 +258,29 @@ async def test_a_list_that_fails_hides_none_that_comes_at_the_same_moment() -> N
             await asyncio.sleep(0)
         await novu.subscribers.device_tokens.add("v", "fcm", "b")
         assert (await listed).device_tokens == ("b",)
+
+
+async def test_a_list_that_failed_keeps_nothing_of_its_caller(local: LocalNovu) -> None:
+    """The traceback of an observer's error would, with all that the caller's variables hold."""
+
+    class Failing(Observer):
+        def call(self, call: CallInfo) -> AbstractContextManager[object]:
+            raise OSError(call.operation)
+
+    class Large:
+        pass
+
+    async def fail() -> weakref.ref[Large]:
+        large = Large()
+        with pytest.raises(OSError, match="integrations"):
+            await novu.subscribers._reader.integrations()
+        return weakref.ref(large)
+
+    async with Novu(local.api_key, server_url=local.url, observer=Failing()) as novu:
+        kept = await fail()
+        await asyncio.sleep(0)  # until then the loop holds what it has just told
+        gc.collect()
+        assert kept() is None
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks yet")
