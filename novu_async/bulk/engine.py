@@ -138,15 +138,18 @@ class Engine:
 
         A second pass sends what met a server in trouble; others follow for as long as one that is
         overloaded, or a proxy that limits the rate, takes some more of many, and wherever an
-        integration turned out to be there after all. Each needs a success, so they end.
+        integration turned out to be there after all. Each needs a success, so they end: what a
+        further pass meets without one is the rows' own.
         """
-        self._puts_off = is_left = True
+        self._puts_off = is_left = is_first = True
         while is_left:
             self._deferred = self._succeeded = 0
             self._rule.recovered = False
             await self._run_tasks()
             if self._stopping:
                 return
+            self._puts_off &= is_first or self._succeeded > 0
+            is_first = False
             self._settle_all(self._rule.finish())
             await self._record()
             self._puts_off = _FEW < self._deferred <= _MOST_DEFERRED * self._succeeded
