@@ -2,7 +2,6 @@
 
 import codecs
 import gzip
-import io
 import locale
 import os
 import sys
@@ -102,8 +101,10 @@ class _Bytes:
 
 def _reader_of(origin: Any) -> Callable[[int], bytes]:
     given: Any = sys.stdin if origin == "-" else origin
-    file: Any = given if _is_text_only(origin) else getattr(given, "buffer", given)
-    read: Callable[[int], bytes | str] = getattr(file, "read1", file.read)
+    read: Callable[[int], bytes | str] = given.read
+    if not _is_text_only(origin):
+        file = getattr(given, "buffer", given)
+        read = getattr(file, "read1", file.read)
 
     def read_bytes(size: int, _text: Any = given) -> bytes:
         # a read that waits keeps the text layer: as that goes, it closes the file, whose lock the
@@ -114,23 +115,23 @@ def _reader_of(origin: Any) -> Callable[[int], bytes]:
     return read_bytes
 
 
-def _is_text_only(file: object) -> bool:
-    """Tell whether the bytes below an open text file cannot stand for it.
+def _is_text_only(file: Any) -> bool:
+    """Tell whether no bytes below an open text file can stand for it.
 
     They cannot where it was opened with an encoding of its own, and where it is being iterated;
     otherwise what it has read ahead is given back to them.
     """
-    if not isinstance(file, io.TextIOWrapper):
+    encoding = getattr(file, "encoding", None)
+    if not isinstance(encoding, str):
         return False
     defaults = {codecs.lookup(one).name for one in ("utf-8", "ascii", locale.getencoding())}
-    if codecs.lookup(file.encoding).name not in defaults:  # those are used without a thought
+    # those are used without a thought
+    if not hasattr(file, "buffer") or codecs.lookup(encoding).name not in defaults:
         return True
     try:
-        if file.seekable():
-            file.seek(file.tell())
+        return bool(file.seekable() and file.seek(file.tell()) != file.buffer.tell())
     except OSError:
         return True
-    return False
 
 
 def _inspect(stream: _Bytes, name: str) -> Stream:

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -356,6 +357,18 @@ def test_a_file_is_read_from_where_it_is(
     with write('{"about": "these rows"}\n' + row * 3).open(mode) as file:
         read_line(file)
         assert tokens_of(rows_of(read_file(file))) == ["é"] * 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+@pytest.mark.parametrize("end", ["\n", "\r"])
+@pytest.mark.parametrize("make", [tempfile.NamedTemporaryFile, tempfile.SpooledTemporaryFile])
+def test_temporary_text_files_are_read(make: Any, end: str, encoding: str) -> None:
+    """They stand for a text file, and are none by their class."""
+    with make(mode="w+", encoding=encoding) as file:
+        file.write("an export" + end + HEADER + "u,fcm,é\n")
+        file.seek(0)
+        file.readline()
+        assert tokens_of(rows_of(read_file(file))) == ["é"]
 
 
 def test_columns_are_mapped_and_fields_made_constant(write: Write) -> None:
