@@ -79,7 +79,7 @@ class Bulk:
         used, or that the API refuses, never stops the others. Nor does an integration that is not
         there: its rows wait until all others are sent. Then they fail where they may name a wrong
         one (by an identifier, or an unknown provider); otherwise the job is stopped, as it is where
-        nothing at all could be written, or where the integration has worked in this job.
+        nothing at all could be written, or (but for "remove") where it has worked in this job.
 
         - `records`: an iterable or async iterable of DeviceToken, WebhookUrl, dict or tuple; a path
           or open file of CSV, JSON Lines, gzip of both, or Parquet; or what `read_csv`,

@@ -164,6 +164,8 @@ class Engine:
         if not self._rule.refused:
             return
         worked = await self._thread.run(self._journal.integrations, self._to)
+        if self._operation == "remove":  # whose rows are done where there is nothing to remove, too
+            worked -= self._rule.refused.keys()
         mistyped: dict[Integration, Failure] = {}
         for integration, error in self._rule.refused.items():
             # one that has worked was switched off meanwhile

@@ -557,6 +557,14 @@ async def test_mistyped_integrations_stop_no_job(
     assert report.requests < 10 + 2 * concurrency + 2
 
 
+async def test_a_mistyped_provider_stops_no_removal(bulk: Bulk, local: LocalNovu) -> None:
+    """Nor where the integrations could not be read at first, so that its row seemed to be done."""
+    rows = [(f"a{i:02}", "nope", "t") for i in range(30)] + [("b", "fcm", "t")]
+    local.faults.next("error_500", method="GET", after=1)
+    report = await bulk.register(rows, operation="remove", concurrency=1)
+    assert (report.done, report.failed, report.waiting) == (2, 29, 0)
+
+
 async def test_many_mistyped_integrations_are_failed_together(
     bulk: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
