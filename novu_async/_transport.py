@@ -174,8 +174,8 @@ class Transport:
         connector = None if self._session is None else self._session.connector
         if isinstance(connector, _Connector):
             for kept in getattr(connector, "_conns", {}).values():  # there is no public way
-                for protocol, _ in kept:
-                    protocol.close()
+                for transport in filter(None, [protocol.transport for protocol, _ in kept]):
+                    transport.abort()  # TLS would wait for an answer of the dead
 
     async def _send_once(self, request: Request, timeout: float) -> Reply:
         session = self._session if self._session is not None else self._open_session()

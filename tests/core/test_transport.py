@@ -231,6 +231,34 @@ async def test_where_one_kept_connection_is_dead_the_others_are_not_used(end: An
         assert len(server.requests) == 10
 
 
+async def test_closing_waits_for_no_dead_connection(own_certificate: ssl.SSLContext) -> None:
+    """TLS waits half a minute for the other side's word, which those closed as dead do not give."""
+    made, all_made = list[asyncio.StreamWriter](), asyncio.Event()
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        made.append(writer)
+        await reader.readuntil(b"}}")
+        if len(made) == 2:
+            all_made.set()
+        await all_made.wait()
+        writer.write(http())
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    trusting = ssl._create_unverified_context()  # noqa: S323, this one server
+    server = await asyncio.start_server(answer_once, "127.0.0.1", 0, ssl=own_certificate)
+    async with server:
+        try:
+            async with (
+                asyncio.timeout(5),
+                Novu(https_url(server), ssl=trusting, timeout=0.3) as novu,
+            ):
+                await asyncio.gather(append(novu, "u1"), append(novu, "u2"))
+                assert type(await fail(novu)) is APITimeoutError
+        finally:
+            for writer in made:
+                writer.transport.abort()
+
+
 @pytest.mark.parametrize("drop", [close, reset])
 @pytest.mark.parametrize("method", ["append", "update", "delete"])
 async def test_a_dropped_connection_is_tried_once_more(drop: Any, method: str) -> None:
