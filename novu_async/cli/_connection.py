@@ -109,39 +109,19 @@ async def _check_reachable(url: SplitResult, advice: str) -> None:
 async def _connect(url: SplitResult) -> None:
     """Connect to an address of the host, as aiohttp does: those that are dead hold up no other."""
     import asyncio
+    import ssl
     from socket import SOCK_STREAM
+
+    from aiohappyeyeballs import start_connection  # aiohttp's own
 
     port = url.port or (443 if url.scheme == "https" else 80)
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(url.hostname, port, type=SOCK_STREAM)
-    addresses = dict.fromkeys(str(where[0]) for *_, where in found)
-    tries = [
-        loop.create_task(_connect_to(address, port, url, number * _NEXT_ADDRESS_SECONDS))
-        for number, address in enumerate(addresses)
-    ]
-    failures: list[OSError] = []
-    try:
-        for tried in asyncio.as_completed(tries):
-            try:
-                return await tried
-            except OSError as error:
-                failures.append(error)
-    finally:
-        for task in tries:
-            task.cancel()
-        await asyncio.gather(*tries, return_exceptions=True)
-    raise failures[0]
-
-
-async def _connect_to(address: str, port: int, url: SplitResult, delay: float) -> None:
-    import asyncio
-    import ssl
-
-    await asyncio.sleep(delay)
     tls: dict[str, Any] = {}
     if url.scheme == "https":
         tls = {"ssl": ssl.create_default_context(), "server_hostname": url.hostname}
-    _, writer = await asyncio.open_connection(address, port, **tls)
+    reached = await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS)
+    _, writer = await asyncio.open_connection(sock=reached, **tls)
     writer.transport.abort()
 
 
