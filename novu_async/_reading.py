@@ -10,7 +10,7 @@ from novu_async._channels import Channel
 from novu_async._options import AS_CLIENT, Options
 from novu_async._pipeline import Pipeline
 from novu_async._retry import BackoffStrategy, RetryConfig
-from novu_async._wire import Reply
+from novu_async._wire import Reply, build_url
 from novu_async.errors import (
     APIError,
     ErrorDto,
@@ -22,7 +22,8 @@ from novu_async.errors import (
 )
 
 _REMEMBERED_SECONDS = 60.0
-_NO_SUCH_ROUTE = "Cannot GET "
+_COMPARED_CHARACTERS = 200
+"""Of a path that a server quotes: a message is cut off somewhere."""
 _ONCE = Options(retries=RetryConfig("backoff", BackoffStrategy(0, 0, 1, 0)))
 """No retry, but a connection that was closed just as it was used is replaced."""
 
@@ -50,8 +51,7 @@ class Reader:
             try:
                 reply = await self._get(_endpoints.GET_SUBSCRIBER, subscriber_id)
             except ErrorDto as error:
-                # a server before 2025, which says nothing of the subscriber
-                if not error.message.startswith(_NO_SUCH_ROUTE):
+                if not _has_no_such_route(error, subscriber_id):
                     raise
                 self.has_v2 = False
             else:
@@ -170,6 +170,16 @@ class Reader:
     async def _get(self, endpoint: _endpoints.Endpoint, subscriber_id: str) -> Reply:
         request = self._pipeline.build(endpoint, AS_CLIENT, subscriber_id=subscriber_id)
         return await self._pipeline.send(request)
+
+
+def _has_no_such_route(error: ErrorDto, subscriber_id: str) -> bool:
+    """Tell whether a server is of before 2025, and says nothing of the subscriber.
+
+    It quotes the path as it was sent; another one is the work of a proxy that decodes paths.
+    """
+    path = build_url("", _endpoints.GET_SUBSCRIBER, subscriber_id=subscriber_id)
+    is_quoted = path[:_COMPARED_CHARACTERS] in error.message
+    return is_quoted and error.message.startswith("Cannot GET ")
 
 
 def _is_refusal(error: NovuError) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
 from novu_async import (
     APIError,
@@ -20,6 +21,7 @@ from novu_async import (
     CallInfo,
     ClientClosedError,
     DeviceTokenLimitError,
+    ErrorDto,
     IntegrationNotFoundError,
     InvalidRequestError,
     Novu,
@@ -676,6 +678,29 @@ async def unwrapping(local: LocalNovu) -> AsyncIterator[str]:
     app.router.add_route("*", "/{path:.*}", forward)
     async with ClientSession() as session, TestServer(app) as server:
         yield str(server.make_url(""))
+
+
+async def test_a_proxy_that_decodes_an_id_makes_no_server_old(local: LocalNovu) -> None:
+    """The next subscriber is read by the newer endpoint, which has no stale answers."""
+
+    async def forward(request: web.Request) -> web.Response:
+        url = URL(f"{local.url}{request.path}", encoded=True)
+        async with session.request(request.method, url, headers=request.headers) as answer:
+            return web.Response(
+                body=await answer.read(), status=answer.status, content_type=answer.content_type
+            )
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", forward)
+    async with (
+        ClientSession() as session,
+        TestServer(app) as server,
+        Novu(local.api_key, server_url=str(server.make_url("")), retries=None) as novu,
+    ):
+        with pytest.raises(ErrorDto, match="a proxy before the API decodes paths"):
+            await novu.subscribers.retrieve("u/1")
+        await novu.subscribers.retrieve("u")
+    assert [request.path for request in local.requests][-1] == "/v2/subscribers/u"
 
 
 async def test_a_gateway_may_take_answers_out_of_their_envelope(
