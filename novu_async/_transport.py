@@ -65,6 +65,9 @@ _MOST_HEADERS = 1_000
 """Lines, where aiohttp counts them: its own limit of 128 is new."""
 
 _JSON = "application/json"
+_TYPED = {"Content-Type": _JSON}
+"""A session of the caller may have another type by default, or leave it out."""
+
 _CLOSED_SESSION = "the aiohttp session that was passed in is closed"
 
 _RESETS = (aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
@@ -127,7 +130,6 @@ class Transport:
         self._path_begins = self._server.index("/", self._server.index("//") + 2)
         self._session_headers: Any = None
         self._foreign: dict[str, Any] = {}
-        self._typed: dict[str, str] = {}
         self._reading: set[aiohttp.ClientResponse] = set()
         self._connecting: set[asyncio.Task[Any]] = set()
         self._sending: set[asyncio.Timeout] = set()
@@ -190,7 +192,7 @@ class Transport:
                 # error trackers would look into
                 headers=None
                 if request.headers is self._session_headers
-                else {**request.headers, **(self._typed if request.body else {})},
+                else {**request.headers, **(_TYPED if request.body else {})},
                 **self._foreign,
             )
             self._reading.add(response)
@@ -273,8 +275,6 @@ class Transport:
             if settings.session.closed:
                 raise ClientClosedError(_CLOSED_SESSION)
             self._session = settings.session
-            # it may have another type by default, or leave it out
-            self._typed = {"Content-Type": _JSON}
             self._foreign = {
                 "proxy": settings.proxy,
                 "ssl": settings.ssl,
