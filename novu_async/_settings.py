@@ -87,17 +87,16 @@ def make_settings(
     share: float,
     confirm_after: float | None,
     observer: Observer | None,
-    environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Check the arguments of a client and fill in what the environment gives.
 
     An argument wins over the environment; an empty text counts as not given. Of `timeout` and
     `timeout_ms`, and of `retries` and `retry_config`, the second counts; `server_idx` takes no
-    `server` beside it. `environ` is for tests: that of the process is no variable here, for error
-    trackers would look into it. Raises ConfigurationError with the way out.
+    `server` beside it. The environment is no variable here, which error trackers would look into.
+    Raises ConfigurationError with the way out.
     """
-    url = _find_server_url(server_url, _find_region(server, server_idx), environ)
-    key = _find_key(api_key, secret_key, environ)
+    url = _find_server_url(server_url, _find_region(server, server_idx))
+    key = _find_key(api_key, secret_key)
     if timeout_ms is not None:
         timeout = _check_positive(timeout_ms, "timeout_ms") / 1000
     if retry_config is not ...:
@@ -147,20 +146,14 @@ def _find_region(server: str | None, server_idx: int | None) -> str | None:
     return list(SERVERS)[server_idx]
 
 
-def _variable(name: str, environ: Mapping[str, str] | None) -> str | None:
-    return (os.environ if environ is None else environ).get(name)
-
-
-def _find_server_url(
-    server_url: str | None, server: str | None, environ: Mapping[str, str] | None
-) -> str:
+def _find_server_url(server_url: str | None, server: str | None) -> str:
     if server_url and server:
         raise ConfigurationError("give only one of server_url, server and server_idx")
     if server:
         if not isinstance(server, str) or server not in SERVERS:
             raise ConfigurationError(f"server must be 'us' or 'eu', not {server!r}")
         return SERVERS[server]
-    url = server_url or _variable(_URL_VARIABLE, environ) or SERVERS["us"]
+    url = server_url or os.environ.get(_URL_VARIABLE) or SERVERS["us"]
     return _of_client(check_server_url, url)
 
 
@@ -275,12 +268,12 @@ def is_plain_http(url: str) -> bool:
     return parts.scheme == "http" and not (is_here or host.startswith("127."))
 
 
-def _find_key(api_key: Key, secret_key: Key, environ: Mapping[str, str] | None) -> str:
+def _find_key(api_key: Key, secret_key: Key) -> str:
     if api_key and secret_key and api_key != secret_key:
         raise ConfigurationError("give api_key or secret_key, not two different keys")
     given = api_key or secret_key
     given = given() if callable(given) else given
-    found = given or next(filter(None, (_variable(name, environ) for name in _KEY_VARIABLES)), None)
+    found = given or next(filter(None, map(os.environ.get, _KEY_VARIABLES)), None)
     if not found:
         raise ConfigurationError(
             "no API key: pass api_key=... or set NOVU_API_KEY (or NOVU_SECRET_KEY)"

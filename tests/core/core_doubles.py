@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, cast
 
+import pytest
 from attrs import Factory, define, frozen
 from multidict import CIMultiDict
 
@@ -94,14 +96,17 @@ class ScriptedTransport:
         self.closed = True
 
 
-def settings(**changes: Any) -> Settings:
-    """Make settings as a client does, with nothing from the environment."""
+def settings(environ: Mapping[str, Any] | None = None, **changes: Any) -> Settings:
+    """Make settings as a client does, with nothing else from the environment."""
     usual = {
         name: argument.default
         for name, argument in inspect.signature(Novu).parameters.items()
         if name in inspect.signature(make_settings).parameters
     }
-    return make_settings(**{**usual, "api_key": KEY, "environ": {}, **changes})
+    others = {name: value for name, value in os.environ.items() if not name.startswith("NOVU_")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", {**others, **(environ or {})})
+        return make_settings(**{**usual, "api_key": KEY, **changes})
 
 
 @define
